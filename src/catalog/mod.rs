@@ -1,0 +1,1 @@
+//! Streams, shards and their placement: commands in, events out.

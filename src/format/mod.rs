@@ -1,0 +1,6 @@
+//! Bytes at rest: frames, records, segments, index files, file names. Everything here is pure; FORMAT.md shows the bytes.
+//!
+//! `format` knows no clock, no file and no runtime. It turns facts into bytes and bytes into facts or errors.
+
+pub mod frame;
+pub mod record;

@@ -1,0 +1,131 @@
+//! Every bound of the node, with its reason. What an operator needs to turn lives in `config` and starts from here.
+
+/// Unit of disk writes: flushes start and end on it. O_DIRECT on the file systems in use wants 512 or 4,096.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Largest partition key, in characters, as in Kinesis.
+pub const KEY_CHARS_MAX: usize = 256;
+
+/// Largest partition key in bytes: 256 characters of 4 bytes of UTF-8.
+pub const KEY_BYTES_MAX: usize = KEY_CHARS_MAX * 4;
+
+/// Largest record (data and key) a stream takes unless it says otherwise, as in Kinesis: 1 MiB.
+pub const RECORD_BYTES_DEFAULT: u32 = 1 << 20;
+
+/// Largest record any stream can be set to take, as in Kinesis: 10 MiB.
+pub const RECORD_BYTES_MAX: u32 = 10 << 20;
+
+/// Largest frame body: the largest record with its header and key fits, so does the largest `PutRecords` of Kinesis.
+pub const FRAME_BODY_BYTES_MAX: u32 = RECORD_BYTES_MAX + (64 << 10);
+
+/// Records in one frame at most. Offsets inside a frame are found by walking, so this also bounds that walk.
+pub const FRAME_RECORDS_MAX: u32 = 65_536;
+
+/// Bytes that a shard may have accepted and not yet synced. Two of the largest frames: one in flight, one gathering.
+pub const SHARD_UNSYNCED_BYTES_MAX: usize = 2 * (FRAME_BODY_BYTES_MAX as usize + 2 * BLOCK_BYTES);
+
+/// A flush gathers up to this much in one buffer before the next buffer is started, unless one frame alone is larger.
+pub const FLUSH_BYTES_MAX: usize = 1 << 20;
+
+/// Puts without a producer stamp and with bodies up to this size are merged into one frame while they wait together;
+/// above it the 128 bytes of a header of their own no longer matter.
+pub const MERGE_BODY_BYTES_MAX: usize = 16 << 10;
+
+/// A merged frame stops growing here, so that a reader who wants one record does not fetch a megabyte.
+pub const MERGED_FRAME_BYTES_MAX: usize = 64 << 10;
+
+/// First segment of a shard: small, so that ten thousand idle shards stay cheap.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// Largest segment: big enough that rolling is rare at 1 GB/s, small enough that retention frees space steadily.
+pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+
+/// One entry of the sparse index for every this many bytes of log.
+pub const INDEX_INTERVAL_BYTES: u64 = 64 << 10;
+
+/// Producers that a shard remembers for idempotent resends; the least recently used one is forgotten first.
+pub const PRODUCERS_PER_SHARD_MAX: usize = 1024;
+
+/// Batches of one producer and shard that may be unacknowledged at a time; as many are remembered for resends.
+pub const PRODUCER_WINDOW: usize = 8;
+
+/// Streams on one node.
+pub const STREAMS_MAX: usize = 10_000;
+
+/// Shards on one node.
+pub const SHARDS_MAX: usize = 100_000;
+
+/// Shards that one stream can be created with.
+pub const SHARDS_PER_STREAM_MAX: u32 = 10_000;
+
+/// Longest stream name, as in Kinesis.
+pub const STREAM_NAME_BYTES_MAX: usize = 128;
+
+/// Shortest retention, as in Kinesis: 24 hours. Also the default.
+pub const RETENTION_HOURS_MIN: u32 = 24;
+
+/// Longest retention, as in Kinesis: 365 days.
+pub const RETENTION_HOURS_MAX: u32 = 8_760;
+
+/// With `durability = interval`: the longest time acknowledged bytes stay unsynced.
+pub const SYNC_INTERVAL_US: u64 = 50_000;
+
+/// A shard without writes for this long gets one pad block that says how much of it is durable, so that recovery can
+/// tell later damage of the last frames from a write that never finished.
+pub const QUIET_HINT_AFTER_US: u64 = 100_000;
+
+/// A get or a push hands out this much at most, one frame more than that only if it is the first.
+pub const READ_BYTES_MAX: u32 = 4 << 20;
+
+/// A get waits this long for records at most.
+pub const GET_WAIT_MS_MAX: u32 = 20_000;
+
+/// Credit that a subscription can hold at most, in bytes.
+pub const SUBSCRIBE_CREDIT_BYTES_MAX: u32 = 64 << 20;
+
+/// Requests of one connection that may be unanswered at a time; further ones wait in the socket.
+pub const IN_FLIGHT_PER_CONNECTION_MAX: usize = 4096;
+
+/// Subscriptions on one connection.
+pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 1024;
+
+/// Answers that one connection may have waiting for a client that does not read, in bytes. Beyond it the node stops
+/// reading that connection's requests.
+pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
+
+/// Connections per worker; one more is refused with an error.
+pub const CONNECTIONS_PER_WORKER_MAX: usize = 10_000;
+
+/// Bytes that all connections of a worker together may hold of requests that are still arriving.
+pub const RECEIVE_BUDGET_BYTES: usize = 256 << 20;
+
+/// A request that has begun must arrive in full within this time.
+pub const REQUEST_ARRIVAL_US_MAX: u64 = 30_000_000;
+
+/// A connection must complete its handshake within this time.
+pub const HANDSHAKE_US_MAX: u64 = 10_000_000;
+
+/// A client that takes none of its answers for this long is disconnected.
+pub const SEND_STALL_US_MAX: u64 = 60_000_000;
+
+/// Tail frames that a worker keeps in memory for readers, all shards together.
+pub const TAIL_CACHE_BYTES: usize = 128 << 20;
+
+/// One cold read from disk.
+pub const COLD_READ_BYTES: usize = 512 << 10;
+
+/// Messages on their way from one worker to another.
+pub const MAILBOX_MESSAGES_MAX: usize = 1024;
+
+/// Bytes of requests and answers that one worker has under way at another.
+pub const FORWARD_BYTES_MAX: usize = 64 << 20;
+
+const _: () = {
+    assert!(FRAME_BODY_BYTES_MAX as usize > RECORD_BYTES_MAX as usize + KEY_BYTES_MAX + 8);
+    assert!(SHARD_UNSYNCED_BYTES_MAX > FRAME_BODY_BYTES_MAX as usize + 2 * BLOCK_BYTES);
+    assert!(FLUSH_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+    assert!(SEGMENT_BYTES_MIN.is_multiple_of(BLOCK_BYTES as u64));
+    assert!(SEGMENT_BYTES_MAX.is_multiple_of(SEGMENT_BYTES_MIN));
+    assert!(MERGE_BODY_BYTES_MAX <= MERGED_FRAME_BYTES_MAX);
+    assert!(KEY_BYTES_MAX <= u16::MAX as usize);
+};

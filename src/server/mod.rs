@@ -1,0 +1,1 @@
+//! Procedures at the edge.

@@ -1,0 +1,209 @@
+//! The nouns every module shares, as types that cannot be mixed up.
+//!
+//! An offset, a frame index, a file position and a byte size are all `u64` to the machine and four different things to
+//! a log. Each is a newtype here; conversions are written out where they happen.
+
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl $name {
+            /// The value `n` steps further on.
+            ///
+            /// Panics when the sum leaves `u64`: at a billion steps a second that takes 584 years.
+            #[must_use]
+            pub const fn plus(self, n: u64) -> Self {
+                match self.0.checked_add(n) {
+                    Some(sum) => Self(sum),
+                    None => panic!("a 64-bit counter ran over"),
+                }
+            }
+        }
+    };
+}
+
+number! {
+    /// Position of a record in its shard: 0, 1, 2, ... dense.
+    Offset
+}
+number! {
+    /// Position of a frame in its shard's log: +1 per frame, frames without records included.
+    FrameIndex
+}
+number! {
+    /// One incarnation of a shard (or of the catalogue). Never reused, so that a stale frame is never taken for a live one.
+    GroupId
+}
+number! {
+    /// The reign a frame was written in. Grows by one each time a node opens its data directory.
+    Term
+}
+number! {
+    /// The running hash that ties a frame to its predecessor.
+    Chain
+}
+number! {
+    /// A position in a file, in bytes.
+    FilePos
+}
+number! {
+    /// Wall-clock time: microseconds since the Unix epoch.
+    WallUs
+}
+number! {
+    /// Monotonic time: microseconds since an arbitrary point. Only differences mean something.
+    MonoUs
+}
+number! {
+    /// An idempotent producer, as chosen by itself. 0 means none.
+    ProducerId
+}
+
+/// The group of the catalogue's own log.
+pub const CATALOG_GROUP: GroupId = GroupId(1);
+
+impl WallUs {
+    /// Milliseconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0 / 1_000
+    }
+}
+
+impl MonoUs {
+    /// Microseconds from `earlier` to `self`, 0 if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: MonoUs) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A worker: one pinned thread with one executor. Counted from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u16);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A shard's number in its stream, shown as `shardId-000000000007`. Numbered by creation, never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardNumber(pub u32);
+
+impl fmt::Display for ShardNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shardId-{:012}", self.0)
+    }
+}
+
+/// A stream, as the catalogue numbers them. Never reused; names are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a partition key lands: MD5 of the key as a big-endian 128-bit number, as in Kinesis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HashKey(pub u128);
+
+impl HashKey {
+    /// The hash key of a partition key.
+    #[must_use]
+    pub fn of(partition_key: &[u8]) -> Self {
+        use md5::Digest;
+        Self(u128::from_be_bytes(md5::Md5::digest(partition_key).into()))
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// When a put is acknowledged, relative to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Durability {
+    /// After the bytes were synced to the disk. Nothing acknowledged is lost by a crash or a power failure.
+    #[default]
+    Fsync = 0,
+    /// After the bytes were handed to the disk; a sync follows within [`crate::limits::SYNC_INTERVAL_US`]. A killed
+    /// process loses nothing, a power failure may lose the last interval.
+    Interval = 1,
+}
+
+impl Durability {
+    /// The level with this code, as stored and sent.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Fsync),
+            1 => Some(Self::Interval),
+            _ => None,
+        }
+    }
+
+    /// The level's name in settings, answers and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Interval => "interval",
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The stamp an idempotent producer puts on a batch: stored once, however often it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProducerStamp {
+    /// Who sends; never 0.
+    pub id: ProducerId,
+    /// The producer's incarnation. A higher epoch fences off all lower ones.
+    pub epoch: u32,
+    /// Number of the batch in this shard and epoch: 0, 1, 2, ...
+    pub seq: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the hash key is the one Kinesis computes (MD5, big-endian), so that keys land on the same shards.
+    #[test]
+    fn hash_key_is_big_endian_md5() {
+        // RFC 1321, appendix A.5: MD5("a").
+        assert_eq!(HashKey::of(b"a").0, 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661);
+    }
+
+    /// Goal: names and codes of durability levels agree in both directions.
+    #[test]
+    fn durability_codes_round_trip() {
+        for level in [Durability::Fsync, Durability::Interval] {
+            assert_eq!(Durability::from_code(level as u8), Some(level));
+        }
+        assert_eq!(Durability::from_code(2), None);
+    }
+}
