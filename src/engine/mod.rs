@@ -1,1 +1,16 @@
-//! Procedures on one worker.
+//! Procedures on one worker: the writer and the reader of a log, recovery, retention, shards, the catalogue's log.
+//!
+//! Everything here is generic over one `R: Runtime` and runs unchanged in the simulator. The rule throughout: decide under
+//! a short borrow, drop it, then await; after an await nothing decided before it is taken for granted.
+//!
+//! `engine` knows no protocol: it takes typed operations and gives typed results.
+#![forbid(unsafe_code)]
+
+pub mod data_dir;
+pub mod env;
+pub mod log;
+pub mod read;
+pub mod recover;
+pub mod segments;
+pub mod slice;
+pub mod whole_file;

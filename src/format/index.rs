@@ -216,6 +216,20 @@ pub fn decode(file: &[u8]) -> Result<(Summary, &[Entry]), IndexError> {
     Ok((summary, entries))
 }
 
+/// The entries of an index file that was checked by [`decode`] before: finds them at the end of the payload without
+/// summing the file again. `None` if the lengths make no sense.
+#[must_use]
+pub fn decode_entries(file: &[u8]) -> Option<&[Entry]> {
+    // Up to the gaps the payload has a fixed length; gaps and producer table say theirs.
+    const GAPS_AT: usize = sealed::ENVELOPE_BYTES + 2 * 8 + 1 + 10 * 8;
+    let mut r = Reader::new(file.get(GAPS_AT..)?);
+    let gaps = r.count32(48, GAPS_MAX, "gaps").ok()?;
+    r.take(gaps * 48, "gaps").ok()?;
+    r.bytes32(PRODUCERS_BYTES_MAX, "producers").ok()?;
+    let count = r.count32(size_of::<Entry>(), ENTRIES_MAX, "entries").ok()?;
+    <[Entry]>::ref_from_bytes(r.take(count * size_of::<Entry>(), "entries").ok()?).ok()
+}
+
 /// The last entry whose frame starts at or before `offset`: walking from there finds the record.
 #[must_use]
 pub fn before_offset(entries: &[Entry], offset: Offset) -> Option<&Entry> {
@@ -268,8 +282,10 @@ mod tests {
         let file = encode(&summary, &entries);
         let (back, back_entries) = decode(&file).unwrap();
         assert_eq!((&back, back_entries), (&summary, &entries[..]));
+        assert_eq!(decode_entries(&file), Some(&entries[..]));
         for cut in 0..file.len() {
             assert!(decode(&file[..cut]).is_err(), "cut at {cut}");
+            assert!(decode_entries(&file[..cut]).is_none(), "cut at {cut}");
         }
         let payload = &file[sealed::ENVELOPE_BYTES..];
         for cut in 0..payload.len() {

@@ -51,6 +51,8 @@ pub struct FramePlace {
     pub end_offset: Offset,
     /// When it arrived.
     pub arrival: WallUs,
+    /// Its producer's stamp.
+    pub producer: Option<ProducerStamp>,
     /// Where its header starts, counted from the start of the flush.
     pub start: u32,
     /// Where its body ends.
@@ -228,6 +230,7 @@ impl Gather {
             base_offset: header.base_offset,
             end_offset: header.end_offset(),
             arrival: header.arrival_us,
+            producer: header.producer,
             start: u32::try_from(open.start).expect("flushes are bounded"),
             end: u32::try_from(open.start + header.frame_bytes()).expect("flushes are bounded"),
         });

@@ -42,6 +42,20 @@ pub enum Stop {
     TornBody(FrameHeader),
 }
 
+/// Like [`step`], for a frame whose predecessor is not there: the oldest one that retention left, or the first one behind
+/// damage. Its place and its chain are taken on trust; of the tip, only the group counts.
+#[must_use]
+pub fn adopt(tip: &Tip, bytes: &[u8]) -> Step {
+    match FrameHeader::decode(bytes) {
+        Ok(header) if header.group_id != tip.group => {
+            Step::Stop(Stop::Stranger(Mismatch::Group { expected: tip.group, have: header.group_id }))
+        }
+        Ok(header) => with_body(header, bytes),
+        Err(FrameError::Truncated { .. }) => Step::More(HEADER_BYTES),
+        Err(error) => Step::Stop(Stop::NoFrame(error)),
+    }
+}
+
 /// Judges the bytes at the next position. `bytes` may hold less than a frame: see [`Step::More`].
 #[must_use]
 pub fn step(tip: &Tip, bytes: &[u8]) -> Step {
@@ -60,6 +74,10 @@ pub fn step(tip: &Tip, bytes: &[u8]) -> Step {
     if let Err(mismatch) = tip.judge(&header) {
         return Step::Stop(Stop::Stranger(mismatch));
     }
+    with_body(header, bytes)
+}
+
+fn with_body(header: FrameHeader, bytes: &[u8]) -> Step {
     let Some(body) = bytes.get(HEADER_BYTES..header.frame_bytes()) else {
         return Step::More(header.frame_bytes());
     };

@@ -56,6 +56,30 @@ impl Notify {
     }
 }
 
+/// Runs futures side by side until all have ended; gives their results in order. One future costs no allocation beyond
+/// the result.
+pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut futures = futures.into_iter();
+    let Some(first) = futures.next() else { return Vec::new() };
+    let Some(second) = futures.next() else { return vec![first.await] };
+    let mut running: Vec<_> =
+        [first, second].into_iter().chain(futures).map(|future| (Some(Box::pin(future)), None)).collect();
+    poll_fn(|cx| {
+        let mut pending = false;
+        for (future, result) in &mut running {
+            if let Some(polled) = future {
+                match polled.as_mut().poll(cx) {
+                    Poll::Ready(value) => (*future, *result) = (None, Some(value)),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    running.into_iter().map(|(_, result)| result.expect("all futures have ended")).collect()
+}
+
 /// A value that arrives once.
 #[derive(Debug)]
 pub struct OneShot<T> {
@@ -268,6 +292,27 @@ mod tests {
                 }
             };
             assert_eq!(zip(waiting, stepping).await.0, 2);
+        });
+    }
+
+    /// Goal: futures run side by side, and their results come in their order.
+    #[test]
+    fn join_all_runs_side_by_side() {
+        block_on(async {
+            let (notify, turn) = (Notify::new(), Cell::new(2));
+            let wait_for_turn = |n: u32| {
+                let (notify, turn) = (&notify, &turn);
+                async move {
+                    notify.until(|| (turn.get() == n).then_some(())).await;
+                    turn.set(n.wrapping_sub(1));
+                    notify.notify();
+                    n * 10
+                }
+            };
+            // Each waits for the one behind it: in a row this would never end.
+            assert_eq!(join_all((0..3).map(wait_for_turn)).await, [0, 10, 20]);
+            assert_eq!(join_all([async { 7 }]).await, [7]);
+            assert!(join_all(Vec::<std::future::Ready<u8>>::new()).await.is_empty());
         });
     }
 

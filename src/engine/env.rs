@@ -1,0 +1,190 @@
+//! What all logs of one worker share: the runtime, the data directory, the term, open files, the memory budget of tail
+//! frames, spare segments, and the disk's state.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+
+use crate::format::names::{self, SegmentNumber};
+use crate::limits;
+use crate::runtime::{File, Open, Runtime};
+use crate::types::{GroupId, Term, WorkerId};
+
+/// Open segment files that a worker keeps at hand; the one not used for longest is closed first.
+const OPEN_FILES_MAX: usize = 1024;
+
+/// Spare segments that a worker keeps, and their bytes.
+const SPARES_MAX: usize = 8;
+const SPARE_BYTES_MAX: u64 = 1 << 30;
+
+/// How the disk stands, as last looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskState {
+    /// Enough room.
+    #[default]
+    Plenty,
+    /// The operator is warned.
+    Low,
+    /// Puts are slowed down, so that readers and retention get ahead.
+    Scarce,
+    /// Puts are refused; reads and administration go on.
+    Full,
+}
+
+/// Settings of a worker's engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Tail frames kept in memory, in bytes.
+    pub tail_bytes_max: usize,
+    /// Whether freed segments are used again. On the reference disk writes to used blocks sync twice as fast.
+    pub recycle: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { tail_bytes_max: limits::TAIL_CACHE_BYTES, recycle: true }
+    }
+}
+
+/// Something that keeps frames in memory and can let go of the oldest.
+pub trait TailHolder {
+    /// Drops the oldest flush kept.
+    fn drop_oldest_tail(&self);
+}
+
+/// The shared context of one worker's logs.
+pub struct Env<R: Runtime> {
+    /// The machine.
+    pub rt: R,
+    /// Which worker this is.
+    pub worker: WorkerId,
+    /// The data directory.
+    pub data: PathBuf,
+    /// The term this node opened the directory in.
+    pub term: Term,
+    /// Settings.
+    pub tuning: Tuning,
+    /// How the disk stands; set by the worker's watcher.
+    pub disk: Cell<DiskState>,
+    files: RefCell<BTreeMap<(GroupId, SegmentNumber), OpenFile<R>>>,
+    uses: Cell<u64>,
+    tail_bytes: Cell<usize>,
+    tail_queue: RefCell<VecDeque<(Weak<dyn TailHolder>, usize)>>,
+    spares: RefCell<Vec<(u64, PathBuf)>>,
+    spare_counter: Cell<u64>,
+}
+
+struct OpenFile<R: Runtime> {
+    file: Rc<R::File>,
+    used: u64,
+}
+
+impl<R: Runtime> Env<R> {
+    /// The context of worker `worker` on an opened data directory.
+    pub fn new(rt: R, worker: WorkerId, data: PathBuf, term: Term, tuning: Tuning) -> Rc<Self> {
+        Rc::new(Self {
+            rt,
+            worker,
+            data,
+            term,
+            tuning,
+            disk: Cell::default(),
+            files: RefCell::default(),
+            uses: Cell::default(),
+            tail_bytes: Cell::default(),
+            tail_queue: RefCell::default(),
+            spares: RefCell::default(),
+            spare_counter: Cell::default(),
+        })
+    }
+
+    /// The open file of a segment; opens it if it is not at hand.
+    pub async fn file(&self, group: GroupId, number: SegmentNumber, dir: &Path) -> io::Result<Rc<R::File>> {
+        self.uses.set(self.uses.get() + 1);
+        if let Some(open) = self.files.borrow_mut().get_mut(&(group, number)) {
+            open.used = self.uses.get();
+            return Ok(Rc::clone(&open.file));
+        }
+        let file = Rc::new(self.rt.open(&dir.join(names::segment(number)), Open::Write).await?);
+        self.keep_file(group, number, Rc::clone(&file));
+        Ok(file)
+    }
+
+    /// Keeps a file at hand that was just opened.
+    pub fn keep_file(&self, group: GroupId, number: SegmentNumber, file: Rc<R::File>) {
+        let mut files = self.files.borrow_mut();
+        files.insert((group, number), OpenFile { file, used: self.uses.get() });
+        if files.len() > OPEN_FILES_MAX {
+            // A scan of a thousand entries, once per file opened beyond the limit: far cheaper than the open itself.
+            let oldest = files.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| *key);
+            if let Some(key) = oldest {
+                files.remove(&key);
+            }
+        }
+    }
+
+    /// Forgets the open file of a segment that is about to be removed or recycled.
+    pub fn forget_file(&self, group: GroupId, number: SegmentNumber) {
+        self.files.borrow_mut().remove(&(group, number));
+    }
+
+    /// Accounts for a flush kept in memory, and makes the oldest go while there are too many.
+    pub fn keep_tail(&self, holder: Weak<dyn TailHolder>, bytes: usize) {
+        self.tail_queue.borrow_mut().push_back((holder, bytes));
+        self.tail_bytes.set(self.tail_bytes.get() + bytes);
+        while self.tail_bytes.get() > self.tuning.tail_bytes_max {
+            let Some((oldest, bytes)) = self.tail_queue.borrow_mut().pop_front() else { break };
+            self.tail_bytes.set(self.tail_bytes.get() - bytes);
+            if let Some(holder) = oldest.upgrade() {
+                holder.drop_oldest_tail();
+            }
+        }
+    }
+
+    /// Bytes of tail frames kept in memory.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail_bytes.get()
+    }
+
+    /// A spare segment file of exactly `capacity` bytes, if there is one. It is the caller's now.
+    pub fn take_spare(&self, capacity: u64) -> Option<PathBuf> {
+        let mut spares = self.spares.borrow_mut();
+        let at = spares.iter().position(|(bytes, _)| *bytes == capacity)?;
+        Some(spares.swap_remove(at).1)
+    }
+
+    /// Frees a segment file: keeps it as a spare if there is room for it, removes it otherwise. The name is gone from
+    /// its directory when this resolves, durably once the caller syncs the directory.
+    pub async fn free_segment(&self, path: &Path, capacity: u64) -> io::Result<()> {
+        let kept: u64 = self.spares.borrow().iter().map(|(bytes, _)| bytes).sum();
+        let room = self.spares.borrow().len() < SPARES_MAX && kept + capacity <= SPARE_BYTES_MAX;
+        if !self.tuning.recycle || !room || self.disk.get() > DiskState::Plenty {
+            return self.rt.remove(path).await;
+        }
+        // The segment was cut to its contents when it was sealed; only a file of full length can be taken up again.
+        let file = self.rt.open(path, Open::Write).await?;
+        if file.len().await? != capacity {
+            drop(file);
+            return self.rt.remove(path).await;
+        }
+        drop(file);
+        let number = self.spare_counter.get();
+        self.spare_counter.set(number + 1);
+        let spare = names::spare_dir(&self.data).join(format!("{:05}-{number:010}", self.worker.0));
+        self.rt.rename(path, &spare).await?;
+        self.spares.borrow_mut().push((capacity, spare));
+        Ok(())
+    }
+
+    /// Lets go of the spares, for their space.
+    pub async fn drop_spares(&self) {
+        let spares = self.spares.take();
+        for (_, path) in spares {
+            if let Err(error) = self.rt.remove(&path).await {
+                tracing::warn!(path = %path.display(), %error, "could not remove a spare segment");
+            }
+        }
+    }
+}
