@@ -90,6 +90,37 @@ pub const GET_WAIT_MS_MAX: u32 = 20_000;
 /// Credit that a subscription can hold at most, in bytes.
 pub const SUBSCRIBE_CREDIT_BYTES_MAX: u32 = 64 << 20;
 
+/// Fields of one message on the wire, bulk bytes apart. The largest of them, the answer to a keyed put of
+/// [`PUT_KEYED_RECORDS_MAX`] records, takes a quarter of it.
+pub const ARGS_BYTES_MAX: u32 = 1 << 20;
+
+/// Bytes of frames behind one answer or push: a full read and one largest frame with its header on top.
+pub const ANSWER_BODY_BYTES_MAX: u32 = READ_BYTES_MAX + FRAME_BODY_BYTES_MAX + 128;
+
+/// Records in one put by partition key: each is routed and answered by itself, so its work is per record.
+pub const PUT_KEYED_RECORDS_MAX: u32 = 10_000;
+
+/// Streams or shards in one page of a listing.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// Values in one answer with statistics.
+pub const STATS_MAX: usize = 4_096;
+
+/// Longest name of a statistic.
+pub const STAT_NAME_BYTES_MAX: usize = 96;
+
+/// Longest name or version text in a handshake.
+pub const HELLO_TEXT_BYTES_MAX: usize = 128;
+
+/// Longest authentication token.
+pub const AUTH_TOKEN_BYTES_MAX: usize = 256;
+
+/// Longest explanation in an error answer.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Workers of one node.
+pub const WORKERS_MAX: usize = 1_024;
+
 /// Requests of one connection that may be unanswered at a time; further ones wait in the socket.
 pub const IN_FLIGHT_PER_CONNECTION_MAX: usize = 4096;
 

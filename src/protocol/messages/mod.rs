@@ -1,0 +1,109 @@
+//! The args of every message: one file per request and its answer.
+//!
+//! Fields lie one after the other, little-endian, without padding. Text and bytes have a `u16` length before them,
+//! lists a `u32` count. The args end with the last field: a byte more is as wrong as a byte less.
+
+mod create_stream;
+mod credit;
+mod delete_stream;
+mod describe_stream;
+mod get;
+mod hello;
+mod list_streams;
+mod ping;
+mod position;
+mod put;
+mod put_keyed;
+mod settings;
+mod stats;
+mod subscribe;
+#[cfg(test)]
+pub(super) mod testing;
+mod unsubscribe;
+mod update_stream;
+
+pub use create_stream::{CreateStream, CreateStreamAnswer};
+pub use credit::Credit;
+pub use delete_stream::{DeleteStream, DeleteStreamAnswer};
+pub use describe_stream::{DescribeStream, DescribeStreamAnswer, ShardDescription, ShardState};
+pub use get::{Get, ReadState};
+pub use hello::{Hello, HelloAnswer, Limits};
+pub use list_streams::{ListStreams, ListStreamsAnswer, StreamStatus, StreamSummary};
+pub use ping::{Ping, PingAnswer};
+pub use position::{Position, PositionAnswer, Start};
+pub use put::{Put, PutAnswer};
+pub use put_keyed::{HashKeys, PutKeyed, PutKeyedAnswer, RecordResult};
+pub use settings::{SettingsChange, StreamSettings};
+pub use stats::{Stat, Stats, StatsAnswer};
+pub use subscribe::{Subscribe, SubscribeAnswer, SubscriptionEnd};
+pub use unsubscribe::{Unsubscribe, UnsubscribeAnswer};
+pub use update_stream::{UpdateStream, UpdateStreamAnswer};
+
+use super::Opcode;
+use crate::codec::{DecodeError, Reader, Write};
+use crate::types::Durability;
+
+/// Args that can be written.
+pub trait Encode {
+    /// Appends the args to `out`.
+    fn encode<W: Write>(&self, out: &mut W);
+
+    /// How many bytes [`Encode::encode`] appends.
+    fn encoded_bytes(&self) -> usize {
+        let mut count = Count(0);
+        self.encode(&mut count);
+        count.0
+    }
+}
+
+/// Args that can be read, borrowing from the bytes they are read from.
+pub trait Decode<'a>: Sized {
+    /// The value that `args` holds, all of them.
+    fn decode(args: &'a [u8]) -> Result<Self, DecodeError>;
+}
+
+/// A request that is answered.
+pub trait Operation: Encode {
+    /// Its number.
+    const OPCODE: Opcode;
+    /// What answers it.
+    type Answer<'a>: Decode<'a>;
+}
+
+/// Counts what is written to it.
+struct Count(usize);
+
+impl Write for Count {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+}
+
+/// Reads a one-byte code that must be one of those `from_code` knows.
+pub(super) fn read_code<T>(
+    r: &mut Reader<'_>,
+    what: &'static str,
+    from_code: impl FnOnce(u8) -> Option<T>,
+) -> Result<T, DecodeError> {
+    let offset = r.offset();
+    let code = r.u8(what)?;
+    from_code(code).ok_or(DecodeError::Invalid { what, offset, value: code.into() })
+}
+
+fn read_durability(r: &mut Reader<'_>) -> Result<Durability, DecodeError> {
+    read_code(r, "durability", Durability::from_code)
+}
+
+/// Decodes args with `read`, which takes the fields, and refuses what is left over.
+fn whole<'a, T>(
+    args: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
+    let mut r = Reader::new(args);
+    let value = read(&mut r)?;
+    r.end()?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;
