@@ -9,6 +9,9 @@ pub const KEY_CHARS_MAX: usize = 256;
 /// Largest partition key in bytes: 256 characters of 4 bytes of UTF-8.
 pub const KEY_BYTES_MAX: usize = KEY_CHARS_MAX * 4;
 
+/// Smallest bound a stream can set on its records: 1 KiB. Any lower, and a key of full length would not fit.
+pub const RECORD_BYTES_MIN: u32 = 1 << 10;
+
 /// Largest record (data and key) a stream takes unless it says otherwise, as in Kinesis: 1 MiB.
 pub const RECORD_BYTES_DEFAULT: u32 = 1 << 20;
 
@@ -48,6 +51,10 @@ pub const PRODUCERS_PER_SHARD_MAX: usize = 1024;
 
 /// Batches of one producer and shard that may be unacknowledged at a time; as many are remembered for resends.
 pub const PRODUCER_WINDOW: usize = 8;
+
+/// A producer that wrote within this time is not forgotten for another one: a resend this soon is stored once, however
+/// many producers there are. Clients stop resending, and report an unknown outcome, before it has passed.
+pub const PRODUCER_KEEP_US: u64 = 60_000_000;
 
 /// Streams on one node.
 pub const STREAMS_MAX: usize = 10_000;
@@ -128,4 +135,7 @@ const _: () = {
     assert!(SEGMENT_BYTES_MAX.is_multiple_of(SEGMENT_BYTES_MIN));
     assert!(MERGE_BODY_BYTES_MAX <= MERGED_FRAME_BYTES_MAX);
     assert!(KEY_BYTES_MAX <= u16::MAX as usize);
+    assert!(KEY_BYTES_MAX <= RECORD_BYTES_MIN as usize);
+    assert!(PRODUCER_WINDOW <= u8::MAX as usize);
+    assert!(SHARDS_PER_STREAM_MAX as usize <= SHARDS_MAX);
 };
