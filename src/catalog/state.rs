@@ -114,11 +114,12 @@ impl Catalog {
         Ok(vec![event])
     }
 
-    /// Takes note that the frame with this index is applied with all its commands (or held none).
+    /// Takes note that the frame with this index is applied with all its commands, and so are all before it. Frames
+    /// without commands need no note of their own.
     ///
-    /// Panics when a frame was left out, or the term went back.
+    /// Panics when a frame is applied twice, or the term goes back.
     pub fn advance(&mut self, index: FrameIndex, term: Term) {
-        assert_eq!(index, self.applied.end, "a frame of the catalogue was left out or applied twice");
+        assert!(index >= self.applied.end, "frame {index} of the catalogue was applied before {}", self.applied.end);
         assert!(term >= self.applied.term, "term {term} after term {}", self.applied.term);
         self.applied = Applied { end: index.plus(1), term };
     }

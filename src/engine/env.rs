@@ -10,6 +10,7 @@ use std::rc::{Rc, Weak};
 use crate::format::names::{self, SegmentNumber};
 use crate::limits;
 use crate::runtime::{File, Open, Runtime};
+use crate::shard::admission::PutRefusal;
 use crate::types::{GroupId, Term, WorkerId};
 
 /// Open segment files that a worker keeps at hand; the one not used for longest is closed first.
@@ -68,6 +69,7 @@ pub struct Env<R: Runtime> {
     pub tuning: Tuning,
     /// How the disk stands; set by the worker's watcher.
     pub disk: Cell<DiskState>,
+    disk_numbers: Cell<(u64, u64)>,
     files: RefCell<BTreeMap<(GroupId, SegmentNumber), OpenFile<R>>>,
     uses: Cell<u64>,
     tail_bytes: Cell<usize>,
@@ -91,6 +93,7 @@ impl<R: Runtime> Env<R> {
             term,
             tuning,
             disk: Cell::default(),
+            disk_numbers: Cell::default(),
             files: RefCell::default(),
             uses: Cell::default(),
             tail_bytes: Cell::default(),
@@ -128,6 +131,23 @@ impl<R: Runtime> Env<R> {
     /// Forgets the open file of a segment that is about to be removed or recycled.
     pub fn forget_file(&self, group: GroupId, number: SegmentNumber) {
         self.files.borrow_mut().remove(&(group, number));
+    }
+
+    /// Forgets all open files of a log.
+    pub fn forget_group(&self, group: GroupId) {
+        self.files.borrow_mut().retain(|(owner, _), _| *owner != group);
+    }
+
+    /// The refusal that puts get while the disk is full.
+    pub fn disk_full(&self) -> PutRefusal {
+        let (free_bytes, reserve_bytes) = self.disk_numbers.get();
+        PutRefusal::DiskFull { free_bytes, reserve_bytes }
+    }
+
+    /// Takes note of how the disk stands: free bytes, and those that puts must leave alone.
+    pub fn set_disk(&self, state: DiskState, free_bytes: u64, reserve_bytes: u64) {
+        self.disk.set(state);
+        self.disk_numbers.set((free_bytes, reserve_bytes));
     }
 
     /// Accounts for a flush kept in memory, and makes the oldest go while there are too many.

@@ -406,10 +406,8 @@ impl<R: Runtime> Log<R> {
     /// Waits until everything accepted is durable, says so on disk, saves the index if that spares the next start a long
     /// scan, and stops the writer. The log takes no puts afterwards.
     pub async fn stop(&self) {
-        self.stopping.set(true);
-        self.refuse(PutRefusal::Dead);
-        self.work.notify();
-        self.changed.until(|| (!self.state.borrow().writing).then_some(())).await;
+        self.refuse(PutRefusal::Stopping);
+        self.stop_writer().await;
         let unsaved = {
             let state = self.state.borrow();
             state.segments.back().is_some_and(|last| {
@@ -419,6 +417,24 @@ impl<R: Runtime> Log<R> {
         if unsaved {
             self.save_index(None).await;
         }
+    }
+
+    /// Resolves once everything accepted is durable (or the log died) and nothing more is prepared. Puts are refused by
+    /// then.
+    pub(super) async fn stop_writer(&self) {
+        self.stopping.set(true);
+        self.work.notify();
+        let idle = || {
+            let state = self.state.borrow();
+            (!state.writing && !matches!(state.next, Next::Preparing)).then_some(())
+        };
+        self.changed.until(idle).await;
+    }
+
+    /// Lets go of the memory of a dead log that another one takes the place of.
+    pub(super) fn abandon(&self) {
+        assert_eq!(self.refusal(), Some(PutRefusal::Dead), "only a dead log is abandoned");
+        self.state.borrow_mut().tail.clear();
     }
 
     fn me(&self) -> Rc<Self> {

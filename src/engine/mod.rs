@@ -6,11 +6,15 @@
 //! `engine` knows no protocol: it takes typed operations and gives typed results.
 #![forbid(unsafe_code)]
 
+pub mod catalog;
 pub mod data_dir;
 pub mod env;
 pub mod log;
 pub mod read;
 pub mod recover;
+pub mod retention;
 pub mod segments;
+pub mod shard;
+pub mod shards;
 pub mod slice;
 pub mod whole_file;

@@ -34,6 +34,9 @@ pub enum PutRefusal {
         /// Bytes that puts leave alone.
         reserve_bytes: u64,
     },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
     /// A write or a sync failed. What the disk holds is known again after recovery, not before.
     #[error("the shard's log failed and has to be recovered")]
     Dead,
@@ -69,6 +72,8 @@ impl PutRefusal {
             Self::Deleting => RefusalClass::Gone,
             // Retention frees space by itself.
             Self::DiskFull { .. } => RefusalClass::Full,
+            // It comes back, or another one takes its place.
+            Self::Stopping => RefusalClass::RetryAfter,
             // The node recovers a failed log when it is restarted. This put was not accepted, so sending it again is safe.
             Self::Dead => RefusalClass::RetryAfter,
         }
@@ -166,12 +171,13 @@ impl Admission {
 mod tests {
     use super::*;
 
-    const ALL: [PutRefusal; 6] = [
+    const ALL: [PutRefusal; 7] = [
         PutRefusal::Creating,
         PutRefusal::Quarantined,
         PutRefusal::Closed,
         PutRefusal::Deleting,
         PutRefusal::DiskFull { free_bytes: 1, reserve_bytes: 2 },
+        PutRefusal::Stopping,
         PutRefusal::Dead,
     ];
 
@@ -225,6 +231,7 @@ mod tests {
                 (RefusalClass::RefreshMap, true),
                 (RefusalClass::Gone, false),
                 (RefusalClass::Full, true),
+                (RefusalClass::RetryAfter, true),
                 (RefusalClass::RetryAfter, true),
             ]
         );

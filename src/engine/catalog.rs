@@ -1,0 +1,249 @@
+//! The catalogue's log: commands are stored by the same log engine as records, and applied once they are durable.
+//!
+//! Operation: a command is checked against the state, appended, synced, applied, in this order and one at a time. On start
+//! the newest readable snapshot is loaded and the commands after it are applied again. After a while a new snapshot is
+//! written and what the one before it covers is freed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+
+use thiserror::Error;
+
+use crate::catalog::{Catalog, CatalogError, Command, Event};
+use crate::engine::env::Env;
+use crate::engine::log::{Ack, AckSink, AppendError, Log, OutcomeUnknown, Receipt};
+use crate::engine::read::ReadError;
+use crate::engine::recover::{self, RecoverError, Report};
+use crate::engine::whole_file;
+use crate::format::frame::Frame;
+use crate::format::names;
+use crate::format::record::{self, Records};
+use crate::limits::READ_BYTES_MAX;
+use crate::log::gather::Batch;
+use crate::runtime::Runtime;
+use crate::runtime::local::{Fill, Semaphore, one_shot};
+use crate::shard::admission::PutRefusal;
+use crate::types::{CATALOG_GROUP, Durability, Offset, WallUs};
+
+/// Commands between two snapshots: replaying as many takes milliseconds.
+const SNAPSHOT_EVERY: u64 = 4096;
+
+/// Snapshots that are kept: should the newest be damaged, the one before it serves, and the log since.
+const SNAPSHOTS_KEPT: usize = 2;
+
+/// The partition key that commands are stored under.
+const KEY: &str = "catalog";
+
+/// The catalogue with its log. Lives on one worker.
+pub struct CatalogLog<R: Runtime> {
+    env: Rc<Env<R>>,
+    log: Rc<Log<R>>,
+    state: RefCell<Catalog>,
+    turn: Rc<Semaphore>,
+    snapshot_at: Cell<Offset>,
+}
+
+/// Why a command did not come into force.
+#[derive(Debug, Error)]
+pub enum ProposeError {
+    /// It does not fit the state.
+    #[error(transparent)]
+    Refused(#[from] CatalogError),
+    /// The log takes no commands.
+    #[error("the catalogue takes no changes: {0}")]
+    Closed(PutRefusal),
+    /// The log died; the command may or may not be found after a restart.
+    #[error("the catalogue's log failed; whether the change came into force shows after a restart")]
+    OutcomeUnknown,
+}
+
+/// Why the catalogue cannot be opened.
+#[derive(Debug, Error)]
+pub enum CatalogOpenError {
+    /// Its log cannot be recovered.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// Its log is damaged: streams may be missing.
+    #[error("the catalogue's log is damaged: {0:?}; see `millstream log verify`")]
+    Damaged(Report),
+    /// Its log cannot be read.
+    #[error("cannot read the catalogue's log: {0}")]
+    Read(#[from] ReadError),
+    /// A command or a snapshot was written by a newer version, or by a faulty one.
+    #[error("cannot apply the catalogue's command at offset {offset}: {reason}")]
+    Command {
+        /// Where it is.
+        offset: Offset,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No snapshot can be read and the log no longer reaches back to the beginning.
+    #[error("no snapshot of the catalogue can be read, and its log starts at offset {0}")]
+    NoSnapshot(Offset),
+    /// The machine said no.
+    #[error("cannot open the catalogue: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl<R: Runtime> CatalogLog<R> {
+    /// Opens the catalogue of a data directory.
+    pub async fn open(env: Rc<Env<R>>) -> Result<(Rc<Self>, Report), CatalogOpenError> {
+        let dir = names::catalog_dir(&env.data);
+        let (found, report) = recover::recover(&env, CATALOG_GROUP, &dir).await?;
+        if !report.damage.is_empty() {
+            return Err(CatalogOpenError::Damaged(report));
+        }
+        let log = Log::new(Rc::clone(&env), dir, found, Durability::Fsync);
+        let (state, next) = load_snapshot(&env).await?;
+        let this = Self { env, log, state: RefCell::new(state), turn: Semaphore::new(1), snapshot_at: Cell::new(next) };
+        this.replay(next).await?;
+        Ok((Rc::new(this), report))
+    }
+
+    /// The state, with every command that came into force.
+    pub fn with<T>(&self, look: impl FnOnce(&Catalog) -> T) -> T {
+        look(&self.state.borrow())
+    }
+
+    /// A copy of the state, for another worker.
+    pub fn copy(&self) -> Catalog {
+        self.state.borrow().clone()
+    }
+
+    /// Puts a command into force. When it resolves to events, the command is durable and applied.
+    ///
+    /// Commands are taken one at a time, in the order of the calls. Dropping it may still put the command into force.
+    pub async fn propose(&self, command: &Command) -> Result<Vec<Event>, ProposeError> {
+        let _turn = self.turn.acquire(1).await;
+        self.state.borrow().check(command)?;
+        let mut body = Vec::new();
+        record::encode(KEY, &command.encode(), &mut body);
+        self.log.room(body.len()).await.map_err(ProposeError::Closed)?;
+        let (fill, answer) = one_shot();
+        let batch = Batch {
+            body: &body,
+            body_crc: crc32fast::hash(&body),
+            record_count: 1,
+            producer: None,
+            arrival: self.env.rt.wall(),
+        };
+        let sink: Rc<dyn AckSink> = Rc::new(Waiter(RefCell::new(Some(fill))));
+        self.log.append(&batch, Ack { sink, token: 0 }).map_err(|error| match error {
+            AppendError::Refused(refusal) => ProposeError::Closed(refusal),
+            AppendError::Stamp(_) => unreachable!("commands carry no stamp"),
+        })?;
+        let receipt = answer.wait().await.and_then(Result::ok).ok_or(ProposeError::OutcomeUnknown)?;
+        let events = self.state.borrow_mut().apply(command).expect("it was checked, and nothing came in between");
+        let applied = self.log.marks().committed().index;
+        self.state.borrow_mut().advance(crate::types::FrameIndex(applied.0 - 1), self.env.term);
+        if receipt.base_offset.0 >= self.snapshot_at.get().0 + SNAPSHOT_EVERY {
+            self.snapshot().await;
+        }
+        Ok(events)
+    }
+
+    /// Stops the log once everything is durable; writes a snapshot if that spares the next start a replay.
+    pub async fn stop(&self) {
+        let _turn = self.turn.acquire(1).await;
+        if self.log.marks().committed().offset > self.snapshot_at.get() {
+            self.snapshot().await;
+        }
+        self.log.stop().await;
+    }
+
+    async fn replay(&self, from: Offset) -> Result<(), CatalogOpenError> {
+        let mut at = from;
+        loop {
+            let frames = match self.log.read(at, READ_BYTES_MAX as usize, WallUs(0)).await {
+                Err(ReadError::BeforeHorizon { horizon }) => return Err(CatalogOpenError::NoSnapshot(horizon)),
+                frames => frames?,
+            };
+            if frames.slices.is_empty() {
+                return Ok(());
+            }
+            for slice in &frames.slices {
+                let mut rest: &[u8] = slice;
+                while !rest.is_empty() {
+                    let (frame, after) = Frame::split(rest)
+                        .map_err(|error| CatalogOpenError::Command { offset: at, reason: error.to_string() })?;
+                    self.replay_frame(&frame, from)?;
+                    rest = after;
+                }
+            }
+            at = frames.next;
+        }
+    }
+
+    fn replay_frame(&self, frame: &Frame<'_>, from: Offset) -> Result<(), CatalogOpenError> {
+        let mut state = self.state.borrow_mut();
+        for (number, record) in Records::new(frame.body).enumerate() {
+            let offset = frame.header.base_offset.plus(number as u64);
+            if offset < from {
+                continue;
+            }
+            let fail = |reason: String| CatalogOpenError::Command { offset, reason };
+            let record = record.map_err(|error| fail(error.to_string()))?;
+            let command = Command::decode(record.data).map_err(|error| fail(error.to_string()))?;
+            state.apply(&command).map_err(|error| fail(error.to_string()))?;
+        }
+        if frame.header.index >= state.applied().end {
+            state.advance(frame.header.index, frame.header.term);
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot and frees what older ones cover. A failure is logged: the log still has everything.
+    async fn snapshot(&self) {
+        if let Err(error) = self.try_snapshot().await {
+            tracing::warn!(%error, "could not write a snapshot of the catalogue");
+        }
+    }
+
+    async fn try_snapshot(&self) -> io::Result<()> {
+        let dir = names::catalog_dir(&self.env.data);
+        let next = self.log.marks().committed().offset;
+        let contents = self.state.borrow().encode_snapshot();
+        whole_file::replace(&self.env.rt, &dir, &names::snapshot(next.0), &contents).await?;
+        self.snapshot_at.set(next);
+        let snapshots = list_snapshots(&self.env).await?;
+        let Some(old) = snapshots.len().checked_sub(SNAPSHOTS_KEPT) else { return Ok(()) };
+        for next in &snapshots[..old] {
+            self.env.rt.remove(&dir.join(names::snapshot(*next))).await?;
+        }
+        self.log.trim(Offset(snapshots[old])).await?;
+        Ok(())
+    }
+}
+
+/// The state to replay from, and the offset of the first command it does not contain.
+async fn load_snapshot<R: Runtime>(env: &Env<R>) -> io::Result<(Catalog, Offset)> {
+    for next in list_snapshots(env).await?.into_iter().rev() {
+        let path = names::catalog_dir(&env.data).join(names::snapshot(next));
+        let Some(file) = whole_file::read(&env.rt, &path).await? else { continue };
+        match Catalog::decode_snapshot(&file) {
+            Ok(state) => return Ok((state, Offset(next))),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a snapshot of the catalogue is damaged; using an older one");
+            }
+        }
+    }
+    Ok((Catalog::new(), Offset(0)))
+}
+
+async fn list_snapshots<R: Runtime>(env: &Env<R>) -> io::Result<Vec<u64>> {
+    let names = env.rt.list(&names::catalog_dir(&env.data)).await?;
+    let mut snapshots: Vec<_> = names.iter().filter_map(|name| names::parse_snapshot(name)).collect();
+    snapshots.sort_unstable();
+    Ok(snapshots)
+}
+
+struct Waiter(RefCell<Option<Fill<Result<Receipt, OutcomeUnknown>>>>);
+
+impl AckSink for Waiter {
+    fn acked(&self, _token: u64, outcome: Result<Receipt, OutcomeUnknown>) {
+        if let Some(fill) = self.0.take() {
+            fill.fill(outcome);
+        }
+    }
+}
