@@ -43,7 +43,13 @@ impl<W: Copy + Ord, T> PendingAcks<W, T> {
     /// Takes out, in order, the waiters whose end is at or below `durable`. What the iterator has not yielded when it is
     /// dropped stays in the queue.
     pub fn release(&mut self, durable: W) -> impl Iterator<Item = T> + '_ {
-        std::iter::from_fn(move || self.queue.pop_front_if(|(end, _)| *end <= durable).map(|(_, waiter)| waiter))
+        std::iter::from_fn(move || {
+            let (end, _) = self.queue.front()?;
+            if *end > durable {
+                return None;
+            }
+            self.queue.pop_front().map(|(_, waiter)| waiter)
+        })
     }
 
     /// Takes out all waiters, in order: their log died, and whether their bytes are stored is not known.
