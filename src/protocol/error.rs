@@ -49,12 +49,12 @@ impl ErrorClass {
 }
 
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal,)*) => {
         /// What went wrong. Numbers are stable and never reused; 0 means no error.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
         pub enum ErrorCode {
-            $($(#[$doc])* $name = $code,)*
+            $($(#[doc = $doc])* $name = $code,)*
         }
 
         impl ErrorCode {
@@ -75,6 +75,14 @@ macro_rules! error_codes {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What the error and its details mean, as in PROTOCOL.md.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),*).trim_ascii(),)*
                 }
             }
         }

@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use super::{Encode, ErrorAnswer, ErrorCode, Opcode, VERSION, VERSION_MIN};
 use crate::codec::{Reader, Write};
-use crate::limits::{ANSWER_BODY_BYTES_MAX, ARGS_BYTES_MAX, FRAME_BODY_BYTES_MAX};
+use crate::format::frame::HEADER_BYTES;
+use crate::limits::{ANSWER_BODY_BYTES_MAX, ARGS_BYTES_MAX, FRAME_BODY_BYTES_MAX, READ_BYTES_MAX};
 
 /// Bytes of a head.
 pub const HEAD_BYTES: usize = 32;
@@ -18,6 +19,11 @@ pub const MAGIC: u32 = u32::from_le_bytes(*b"MSN1");
 
 /// Where the checksum starts: after magic and checksum.
 const SUMMED_FROM: usize = 8;
+
+const _: () = assert!(
+    ANSWER_BODY_BYTES_MAX as usize >= READ_BYTES_MAX as usize + HEADER_BYTES + FRAME_BODY_BYTES_MAX as usize,
+    "a full read and one largest frame fit"
+);
 
 const FLAG_ANSWER: u16 = 1;
 const FLAG_ERROR: u16 = 2;

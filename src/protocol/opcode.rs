@@ -1,12 +1,12 @@
 //! What a message asks for.
 
 macro_rules! opcodes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal,)*) => {
         /// An operation. The numbers are stable; the gaps belong to what comes next (see PROTOCOL.md).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Opcode {
-            $($(#[$doc])* $name = $code,)*
+            $($(#[doc = $doc])* $name = $code,)*
         }
 
         impl Opcode {
@@ -27,6 +27,14 @@ macro_rules! opcodes {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The operation, in one sentence, as in PROTOCOL.md.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),*).trim_ascii(),)*
                 }
             }
         }

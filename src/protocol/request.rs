@@ -6,8 +6,8 @@ use super::messages::{
     CreateStream, Credit, DeleteStream, DescribeStream, Get, Hello, ListStreams, Ping, Position, Put, PutKeyed, Stats,
     Subscribe, Unsubscribe, UpdateStream,
 };
-use super::{Decode, ErrorAnswer, ErrorCode, Head, Opcode};
-use crate::codec::DecodeError;
+use super::{Decode, Encode, ErrorAnswer, ErrorCode, Head, Opcode};
+use crate::codec::{DecodeError, Write};
 
 macro_rules! requests {
     ($($name:ident $(<$life:lifetime>)?),* $(,)?) => {
@@ -30,6 +30,14 @@ macro_rules! requests {
             pub const fn opcode(&self) -> Opcode {
                 match self {
                     $(Self::$name(_) => Opcode::$name,)*
+                }
+            }
+        }
+
+        impl Encode for Request<'_> {
+            fn encode<W: Write>(&self, out: &mut W) {
+                match self {
+                    $(Self::$name(request) => request.encode(out),)*
                 }
             }
         }
@@ -83,3 +91,6 @@ impl<'a> Request<'a> {
         Self::decode_args(opcode, args).map_err(|error| RequestError::Args { opcode, error })
     }
 }
+
+#[cfg(test)]
+mod tests;

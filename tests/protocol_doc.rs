@@ -1,0 +1,464 @@
+//! PROTOCOL.md is what client authors trust, so its tables and test vectors come from the code. This test compares them;
+//! with `MILLSTREAM_BLESS=1` it writes them.
+//!
+//! A generated part stands between `<!-- generated: name -->` and `<!-- end -->`. Everything else is written by hand.
+
+use std::fmt::Write as _;
+
+use bytes::BytesMut;
+use millstream::format::{frame, record};
+use millstream::limits;
+use millstream::protocol::messages::{
+    CreateStream, CreateStreamAnswer, Credit, DeleteStream, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer,
+    Get, HashKeys, Hello, HelloAnswer, Limits, ListStreams, ListStreamsAnswer, Ping, PingAnswer, Position,
+    PositionAnswer, Put, PutAnswer, PutKeyed, PutKeyedAnswer, ReadState, RecordResult, SettingsChange,
+    ShardDescription, ShardState, Start, Stat, Stats, StatsAnswer, StreamSettings, StreamStatus, StreamSummary,
+    Subscribe, SubscribeAnswer, SubscriptionEnd, Unsubscribe, UnsubscribeAnswer, UpdateStream, UpdateStreamAnswer,
+};
+use millstream::protocol::{
+    Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, HEAD_BYTES, Head, Kind, Next, Opcode, Operation, Side,
+};
+use millstream::types::{
+    Chain, Durability, FrameIndex, GroupId, HashKey, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, Term,
+    WallUs, WorkerId,
+};
+
+const GROUP: GroupId = GroupId(17);
+const ARRIVAL: WallUs = WallUs(1_767_225_600_000_000);
+
+/// Goal: every table and vector of PROTOCOL.md is what the code produces, and nothing generated is missing from it.
+#[test]
+fn the_document_is_what_the_code_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/PROTOCOL.md");
+    let written = std::fs::read_to_string(path).expect("PROTOCOL.md stands beside Cargo.toml");
+    let mut parts = parts();
+    let mut document = String::new();
+    let mut rest = written.as_str();
+    while let Some((before, after)) = rest.split_once("<!-- generated: ") {
+        let (name, after) = after.split_once(" -->\n").expect("a generated part starts with its name");
+        let (_, after) = after.split_once("<!-- end -->").unwrap_or_else(|| panic!("{name} does not end"));
+        let at = parts.iter().position(|part| part.0 == name).unwrap_or_else(|| panic!("nothing generates {name}"));
+        let (name, text) = parts.swap_remove(at);
+        write!(document, "{before}<!-- generated: {name} -->\n{text}<!-- end -->").unwrap();
+        rest = after;
+    }
+    document.push_str(rest);
+    let missing: Vec<_> = parts.iter().map(|part| &part.0).collect();
+    assert!(missing.is_empty(), "not in PROTOCOL.md: {missing:?}");
+    if std::env::var_os("MILLSTREAM_BLESS").is_some() {
+        std::fs::write(path, document).expect("PROTOCOL.md can be written");
+    } else if let Some((line, (is, should))) =
+        (1..).zip(written.lines().zip(document.lines())).find(|(_, (is, should))| is != should)
+    {
+        panic!("PROTOCOL.md line {line} is\n{is}\nbut should be\n{should}\nMILLSTREAM_BLESS=1 writes it");
+    } else {
+        assert_eq!(written.len(), document.len(), "PROTOCOL.md has another length; MILLSTREAM_BLESS=1 writes it");
+    }
+}
+
+/// Goal: every vector is a message that the decoder takes and whose request or body checks out.
+#[test]
+fn the_vectors_decode() {
+    for (name, bytes) in vectors() {
+        let side = if bytes[10] == 0 { Side::Server } else { Side::Client };
+        let message = match Decoder::new(side).next(&mut BytesMut::from(&bytes[..])) {
+            Ok(Next::Message(message)) => message,
+            other => panic!("{name}: {other:?}"),
+        };
+        match message.head.kind {
+            Kind::Request => {
+                assert_eq!(message.request().unwrap().opcode() as u8, message.head.opcode, "{name}");
+                message.check_body().unwrap();
+            }
+            Kind::Answer | Kind::Push if !message.body.is_empty() => {
+                frame::Frame::split(&message.body).unwrap();
+            }
+            Kind::Answer | Kind::Error | Kind::Push | Kind::LastPush => assert!(message.body.is_empty(), "{name}"),
+        }
+    }
+}
+
+fn parts() -> Vec<(String, String)> {
+    let mut parts = vec![
+        ("operations".to_owned(), operations()),
+        ("errors".to_owned(), errors()),
+        ("limits".to_owned(), limits_table()),
+        ("hash keys".to_owned(), hash_keys()),
+        ("refused heads".to_owned(), refused_heads()),
+    ];
+    parts.extend(vectors().into_iter().map(|(name, bytes)| (name.to_owned(), dump(&bytes))));
+    parts
+}
+
+fn operations() -> String {
+    let mut out = "| opcode | operation | body of the request | |\n|--:|---|---|---|\n".to_owned();
+    for opcode in Opcode::ALL {
+        let body = if opcode.request_has_body() { "records" } else { "none" };
+        writeln!(out, "| {} | {} | {body} | {} |", *opcode as u8, opcode.name(), opcode.meaning()).unwrap();
+    }
+    out
+}
+
+fn errors() -> String {
+    let mut out = "| code | name | class | closes | AWS exception | meaning |\n|--:|---|---|---|---|---|\n".to_owned();
+    for code in ErrorCode::ALL {
+        let closes = if code.closes_connection() { "yes" } else { "" };
+        let (number, name, class, aws) = (*code as u16, code.name(), code.class(), code.aws_exception());
+        writeln!(out, "| {number} | {name} | {class:?} | {closes} | {aws} | {} |", code.meaning()).unwrap();
+    }
+    out
+}
+
+fn limits_table() -> String {
+    let mut out = "| limit | value |\n|---|--:|\n".to_owned();
+    for (what, value) in [
+        ("args of a message, bytes", limits::ARGS_BYTES_MAX.into()),
+        ("body of a request, bytes", Side::Server.body_bytes_max().into()),
+        ("body of an answer or push, bytes", Side::Client.body_bytes_max().into()),
+        ("frames of an answer or push beyond the first, bytes", limits::READ_BYTES_MAX.into()),
+        ("records in a Put", limits::FRAME_RECORDS_MAX.into()),
+        ("records in a PutKeyed", limits::PUT_KEYED_RECORDS_MAX.into()),
+        ("partition key, characters", limits::KEY_CHARS_MAX as u64),
+        ("record (key and data) unless the stream says otherwise, bytes", limits::RECORD_BYTES_DEFAULT.into()),
+        ("record (key and data) of any stream, bytes", limits::RECORD_BYTES_MAX.into()),
+        ("stream name, bytes", limits::STREAM_NAME_BYTES_MAX as u64),
+        ("client name and node version, bytes", limits::HELLO_TEXT_BYTES_MAX as u64),
+        ("token, bytes", limits::AUTH_TOKEN_BYTES_MAX as u64),
+        ("message of an error, bytes", limits::ERROR_MESSAGE_BYTES_MAX as u64),
+        ("entries in a page of streams or shards", limits::PAGE_MAX.into()),
+        ("values in an answer to Stats", limits::STATS_MAX as u64),
+        ("name of a value, bytes", limits::STAT_NAME_BYTES_MAX as u64),
+        ("workers", limits::WORKERS_MAX as u64),
+        ("unanswered requests of a connection", limits::IN_FLIGHT_PER_CONNECTION_MAX as u64),
+        ("subscriptions of a connection", limits::SUBSCRIPTIONS_PER_CONNECTION_MAX as u64),
+        ("credit of a subscription, bytes", limits::SUBSCRIBE_CREDIT_BYTES_MAX.into()),
+        ("unacknowledged batches of a producer and shard", limits::PRODUCER_WINDOW as u64),
+        ("wait of a Get, ms", limits::GET_WAIT_MS_MAX.into()),
+        ("time for the handshake, ms", limits::HANDSHAKE_US_MAX / 1000),
+        ("time for a request that began to arrive, ms", limits::REQUEST_ARRIVAL_US_MAX / 1000),
+        ("time a client may take none of its answers, ms", limits::SEND_STALL_US_MAX / 1000),
+    ] {
+        writeln!(out, "| {what} | {value} |").unwrap();
+    }
+    out
+}
+
+fn hash_keys() -> String {
+    let mut out = "| partition key | hash key |\n|---|--:|\n".to_owned();
+    for key in ["a", "partitionKey-1", "schlüssel"] {
+        writeln!(out, "| `{key}` | {} |", HashKey::of(key.as_bytes())).unwrap();
+    }
+    out
+}
+
+/// Heads with one thing wrong each and the checksum right, unless it is what is wrong.
+fn refused_heads() -> String {
+    let good = request(1, &Ping);
+    let broken = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        let crc = crc32fast::hash(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    };
+    let mut checksum = good.clone();
+    checksum[4] ^= 1;
+    let mut out = "```text\n".to_owned();
+    for (what, bytes) in [
+        ("magic", broken(&|bytes| bytes[0] = b'X')),
+        ("version", broken(&|bytes| bytes[8] = 9)),
+        ("flags", broken(&|bytes| bytes[10] = 2)),
+        ("an answer to a node", broken(&|bytes| bytes[10] = 1)),
+        ("args_len", broken(&|bytes| bytes[12..16].fill(0xff))),
+        ("body_len", broken(&|bytes| bytes[16..20].fill(0xff))),
+        ("correlation", broken(&|bytes| bytes[24..32].fill(0))),
+        ("checksum", checksum),
+    ] {
+        let error = Head::decode(&bytes, Side::Server).and_then(|head| head.check(&[])).unwrap_err();
+        writeln!(out, "{} {what}: {}", hex(&bytes), error.answer().known().unwrap()).unwrap();
+    }
+    out.push_str("```\n");
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn dump(bytes: &[u8]) -> String {
+    let mut out = "```text\n".to_owned();
+    for (row, chunk) in bytes.chunks(16).enumerate() {
+        let pairs: Vec<_> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String =
+            chunk.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+        writeln!(out, "{:04x}  {:<47}  {text}", row * 16, pairs.join(" ")).unwrap();
+    }
+    out.push_str("```\n");
+    out
+}
+
+fn request<O: Operation>(correlation: u64, args: &O) -> Vec<u8> {
+    let mut out = Vec::new();
+    Envelope::request::<O>(correlation).encode(args, &mut out);
+    out
+}
+
+fn answer(opcode: Opcode, correlation: u64, args: &impl Encode) -> Vec<u8> {
+    enclosed(Envelope::answer(opcode, correlation), args, &[])
+}
+
+fn enclosed(envelope: Envelope, args: &impl Encode, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    envelope.encode(args, &mut out);
+    assert!(out.len() >= HEAD_BYTES);
+    out.extend_from_slice(body);
+    out
+}
+
+/// Two records, as a put carries them and as a frame holds them.
+fn records() -> Vec<u8> {
+    let mut body = Vec::new();
+    record::encode("user-1", b"hello", &mut body);
+    record::encode("user-2", b"", &mut body);
+    body
+}
+
+/// The frame that a node makes of the example put.
+fn stored_frame() -> Vec<u8> {
+    let body = records();
+    let mut header = frame::FrameHeader {
+        commit_hint: FrameIndex(0),
+        durable_hint: FrameIndex(1),
+        kind: frame::Kind::Data,
+        flags: 0,
+        body_len: body.len() as u32,
+        body_crc: crc32fast::hash(&body),
+        record_count: 2,
+        group_id: GROUP,
+        term: Term(1),
+        index: FrameIndex(1),
+        base_offset: Offset(0),
+        arrival_us: ARRIVAL,
+        chain: Chain(0),
+        producer: Some(stamp()),
+        log_bytes: 128,
+    };
+    header.chain = header.chain_after(Chain(0));
+    let mut bytes = vec![0; frame::HEADER_BYTES];
+    header.encode(&mut bytes);
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+const fn stamp() -> ProducerStamp {
+    ProducerStamp { id: ProducerId(7), epoch: 1, seq: 0 }
+}
+
+/// Every message once, with the values the text of PROTOCOL.md speaks of.
+fn vectors() -> Vec<(&'static str, Vec<u8>)> {
+    let body = records();
+    let (body_len, body_crc) = (body.len() as u32, crc32fast::hash(&body));
+    let stored = stored_frame();
+    let state = ReadState {
+        next_offset: Offset(2),
+        end_offset: Offset(2),
+        horizon: Offset(0),
+        last_arrival: ARRIVAL,
+        wall: ARRIVAL.plus(250),
+        end_of_shard: false,
+    };
+    let settings = StreamSettings { retention_hours: 24, record_bytes_max: 1_048_576, durability: Durability::Fsync };
+    let mut scratch = Vec::new();
+    let hash_keys = HashKeys::collect([None, Some(HashKey(1 << 127))], &mut scratch);
+    let error = |code| ErrorAnswer::new(code);
+    vec![
+        ("Hello", request(1, &Hello { version_min: 1, version_max: 1, features: 0, client: "example/1", token: b"" })),
+        (
+            "Hello answer",
+            answer(
+                Opcode::Hello,
+                1,
+                &HelloAnswer {
+                    version: 1,
+                    features: 0,
+                    node_id: 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff,
+                    node_version: "0.1.0",
+                    worker: WorkerId(0),
+                    direct_ports: vec![7001, 7002],
+                    limits: Limits::default(),
+                    wall: ARRIVAL,
+                    catalogue_version: 4,
+                },
+            ),
+        ),
+        ("Ping", request(2, &Ping)),
+        ("Ping answer", answer(Opcode::Ping, 2, &PingAnswer { wall: ARRIVAL })),
+        ("Stats", request(3, &Stats::Shard(GROUP))),
+        (
+            "Stats answer",
+            answer(Opcode::Stats, 3, &StatsAnswer { stats: vec![Stat { name: "put_records_total", value: 2 }] }),
+        ),
+        (
+            "Put",
+            enclosed(
+                Envelope::request::<Put>(4).body(body_len, body_crc),
+                &Put { group: GROUP, producer: Some(stamp()), record_count: 2 },
+                &body,
+            ),
+        ),
+        (
+            "Put answer",
+            answer(
+                Opcode::Put,
+                4,
+                &PutAnswer {
+                    base_offset: Offset(0),
+                    record_count: 2,
+                    arrival: ARRIVAL,
+                    durability: Durability::Fsync,
+                    duplicate: false,
+                },
+            ),
+        ),
+        (
+            "PutKeyed",
+            enclosed(
+                Envelope::request::<PutKeyed<'_>>(5).body(body_len, body_crc),
+                &PutKeyed { stream: "orders", record_count: 2, hash_keys },
+                &body,
+            ),
+        ),
+        (
+            "PutKeyed answer",
+            answer(
+                Opcode::PutKeyed,
+                5,
+                &PutKeyedAnswer {
+                    durability: Durability::Fsync,
+                    results: vec![
+                        RecordResult::stored(ShardNumber(0), Offset(2), ARRIVAL),
+                        RecordResult::failed(ShardNumber(1), ErrorCode::ShardOverloaded),
+                    ],
+                },
+            ),
+        ),
+        ("Get", request(6, &Get { group: GROUP, from: Offset(0), bytes_max: 1_048_576, wait_ms: 1_000 })),
+        ("Get answer", enclosed(Envelope::answer(Opcode::Get, 6).body(stored.len() as u32, 0), &state, &stored)),
+        ("Position", request(7, &Position { group: GROUP, start: Start::AtTime(ARRIVAL) })),
+        (
+            "Position answer",
+            answer(
+                Opcode::Position,
+                7,
+                &PositionAnswer { offset: Offset(0), horizon: Offset(0), end_offset: Offset(2) },
+            ),
+        ),
+        ("Subscribe", request(8, &Subscribe { group: GROUP, from: Offset(0), credit: 1_048_576 })),
+        (
+            "Subscribe answer",
+            answer(
+                Opcode::Subscribe,
+                8,
+                &SubscribeAnswer { from: Offset(0), horizon: Offset(0), end_offset: Offset(2) },
+            ),
+        ),
+        ("push", enclosed(Envelope::push(8).body(stored.len() as u32, 0), &state, &stored)),
+        (
+            "last push",
+            enclosed(
+                Envelope::last_push(8),
+                &SubscriptionEnd { next_offset: Offset(2), error: Some(error(ErrorCode::WrongShardMap).details(5, 0)) },
+                &[],
+            ),
+        ),
+        ("Credit", enclosed(Envelope::credit(9), &Credit { subscription: 8, bytes: 161 }, &[])),
+        ("Unsubscribe", request(10, &Unsubscribe { subscription: 8 })),
+        ("Unsubscribe answer", answer(Opcode::Unsubscribe, 10, &UnsubscribeAnswer { existed: false })),
+        (
+            "CreateStream",
+            request(
+                11,
+                &CreateStream {
+                    name: "orders",
+                    shards: 2,
+                    settings: SettingsChange { retention_hours: Some(48), ..SettingsChange::default() },
+                },
+            ),
+        ),
+        (
+            "CreateStream answer",
+            answer(Opcode::CreateStream, 11, &CreateStreamAnswer { stream: StreamId(1), catalogue_version: 5 }),
+        ),
+        (
+            "UpdateStream",
+            request(
+                12,
+                &UpdateStream {
+                    name: "orders",
+                    settings: SettingsChange { retention_hours: Some(24), ..SettingsChange::default() },
+                },
+            ),
+        ),
+        (
+            "UpdateStream answer",
+            answer(Opcode::UpdateStream, 12, &UpdateStreamAnswer { settings, catalogue_version: 6 }),
+        ),
+        ("DeleteStream", request(13, &DeleteStream { name: "orders" })),
+        ("DeleteStream answer", answer(Opcode::DeleteStream, 13, &DeleteStreamAnswer { catalogue_version: 7 })),
+        ("ListStreams", request(14, &ListStreams { after: "", limit: 0 })),
+        (
+            "ListStreams answer",
+            answer(
+                Opcode::ListStreams,
+                14,
+                &ListStreamsAnswer {
+                    streams: vec![StreamSummary { name: "orders", status: StreamStatus::Active, open_shards: 2 }],
+                    more: false,
+                },
+            ),
+        ),
+        ("DescribeStream", request(15, &DescribeStream { name: "orders", from_shard: ShardNumber(0), limit: 1 })),
+        (
+            "DescribeStream answer",
+            answer(
+                Opcode::DescribeStream,
+                15,
+                &DescribeStreamAnswer {
+                    stream: StreamId(1),
+                    name: "orders",
+                    status: StreamStatus::Active,
+                    created: ARRIVAL,
+                    settings,
+                    catalogue_version: 5,
+                    shards: vec![ShardDescription {
+                        number: ShardNumber(0),
+                        group: GROUP,
+                        hash_start: HashKey(0),
+                        hash_end: HashKey((1 << 127) - 1),
+                        worker: WorkerId(0),
+                        state: ShardState::Open,
+                        parent: None,
+                        adjacent_parent: None,
+                    }],
+                    more: true,
+                },
+            ),
+        ),
+        (
+            "error answer",
+            enclosed(
+                Envelope::error(Opcode::Get as u8, 6),
+                &error(ErrorCode::BeforeHorizon).details(4_000, 0).message("older than the retention"),
+                &[],
+            ),
+        ),
+        (
+            "connection error",
+            enclosed(
+                Envelope::connection_error(),
+                &error(ErrorCode::UnsupportedVersion).details(1, 1).message("protocol version 9"),
+                &[],
+            ),
+        ),
+    ]
+}
