@@ -167,6 +167,7 @@ pub struct DiskSpace {
 }
 
 /// A file opened for direct I/O. Positions and lengths are multiples of [`crate::limits::BLOCK_BYTES`] unless said otherwise.
+#[expect(clippy::len_without_is_empty, reason = "an asynchronous length; nobody asks whether a file is empty")]
 pub trait File: 'static {
     /// The shared buffers it reads into and writes from.
     type Buf;
