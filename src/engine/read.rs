@@ -90,26 +90,11 @@ impl<R: Runtime> Log<R> {
     /// May run concurrently with anything. Dropping it changes nothing.
     pub async fn read(&self, from: Offset, bytes_max: usize, cutoff: WallUs) -> Result<Frames<R::Buf>, ReadError> {
         loop {
-            {
-                let state = self.state.borrow();
-                let end = state.marks.committed().offset;
-                if from >= end {
-                    return if from == end { Ok(Frames::none(from)) } else { Err(ReadError::BeyondEnd { end }) };
-                }
-                let first = state.segments.front().map_or(end, |segment| segment.first.offset);
-                if from < first {
-                    drop(state);
-                    return Err(ReadError::BeforeHorizon { horizon: self.horizon(cutoff).await? });
-                }
-                if let Some(gap) = state
-                    .segments
-                    .iter()
-                    .flat_map(|segment| segment.gaps.iter().map(move |gap| (segment.number, gap)))
-                    .find(|(_, gap)| gap.from_offset <= from && from < gap.to_offset)
-                {
-                    let (segment, gap) = (gap.0, *gap.1);
-                    return Err(ReadError::Damaged { from, resume: gap.to_offset, segment, pos: gap.from_pos.0 });
-                }
+            match self.look(from) {
+                Look::There => {}
+                Look::Nothing => return Ok(Frames::none(from)),
+                Look::Before => return Err(ReadError::BeforeHorizon { horizon: self.horizon(cutoff).await? }),
+                Look::Wrong(error) => return Err(error),
             }
             let frames = match self.read_tail(from, bytes_max) {
                 Some(frames) => Ok(frames),
@@ -129,6 +114,28 @@ impl<R: Runtime> Log<R> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What there is at `from`, as far as memory knows.
+    fn look(&self, from: Offset) -> Look {
+        let state = self.state.borrow();
+        let end = state.marks.committed().offset;
+        if from == end {
+            return Look::Nothing;
+        }
+        if from > end {
+            return Look::Wrong(ReadError::BeyondEnd { end });
+        }
+        if state.segments.front().is_none_or(|segment| from < segment.first.offset) {
+            return Look::Before;
+        }
+        for segment in &state.segments {
+            if let Some(gap) = segment.gaps.iter().find(|gap| gap.from_offset <= from && from < gap.to_offset) {
+                let (resume, pos) = (gap.to_offset, gap.from_pos.0);
+                return Look::Wrong(ReadError::Damaged { from, resume, segment: segment.number, pos });
+            }
+        }
+        Look::There
     }
 
     /// The first offset whose record arrived at `cutoff` or later: the trim horizon when `cutoff` is now less the
@@ -253,7 +260,7 @@ impl<R: Runtime> Log<R> {
             state.segments.iter().find(|segment| segment.number == number).map(|segment| {
                 let mut pos = segment.start_for_offset(from).unwrap_or(crate::format::segment::FRAMES_AT);
                 // A known gap is jumped over: walking into it would find the damage again.
-                let jump = segment.gaps.iter().filter(|gap| gap.to_offset <= from && gap.to_pos.0 > pos).next_back();
+                let jump = segment.gaps.iter().rfind(|gap| gap.to_offset <= from && gap.to_pos.0 > pos);
                 pos = jump.map_or(pos, |gap| pos.max(gap.to_pos.0));
                 let stop = segment.gaps.iter().find(|gap| gap.from_offset > from).map(|gap| gap.from_pos.0);
                 let mut walk = walk_of(segment, pos);
@@ -425,6 +432,14 @@ impl<R: Runtime> Log<R> {
             Err(error) => tracing::warn!(group = %self.group, segment = number, %error, "could not map an index"),
         }
     }
+}
+
+/// What memory knows about an offset.
+enum Look {
+    There,
+    Nothing,
+    Before,
+    Wrong(ReadError),
 }
 
 struct Collected<B> {
