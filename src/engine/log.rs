@@ -23,6 +23,7 @@ use std::time::Duration;
 use futures_lite::future;
 
 use crate::engine::env::{Env, TailHolder};
+use crate::engine::read::Horizon;
 use crate::engine::segments::{Segment, SparseIndex};
 use crate::engine::whole_file;
 use crate::format::index::{self, Gap};
@@ -204,6 +205,7 @@ pub struct Log<R: Runtime> {
     pub(super) dir: PathBuf,
     pub(super) group: GroupId,
     pub(super) state: RefCell<State<R>>,
+    pub(super) horizon: Cell<Horizon>,
     changed: Notify,
     work: Notify,
     turnstile: Rc<Semaphore>,
@@ -246,6 +248,7 @@ impl<R: Runtime> Log<R> {
                 hinted: true,
                 synced_at: now,
             }),
+            horizon: Cell::default(),
             changed: Notify::new(),
             work: Notify::new(),
             turnstile: Semaphore::new(1),
@@ -326,7 +329,8 @@ impl<R: Runtime> Log<R> {
         self.changed.until(|| self.try_room(body_len)).await
     }
 
-    fn try_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
+    /// What [`Log::room`] would say without waiting; `None` if it would wait.
+    pub fn try_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
         let state = self.state.borrow();
         if let Some(refusal) = state.admission.refusal() {
             return Some(Err(refusal));

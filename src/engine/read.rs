@@ -70,6 +70,14 @@ pub enum ReadError {
     Io(#[from] std::io::Error),
 }
 
+/// A horizon that was looked up: the record at `offset` arrived at `arrival`, the one before it before `cutoff`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Horizon {
+    cutoff: WallUs,
+    offset: Offset,
+    arrival: WallUs,
+}
+
 /// A stretch of a segment that is walked frame by frame.
 struct Walk {
     number: SegmentNumber,
@@ -140,75 +148,84 @@ impl<R: Runtime> Log<R> {
 
     /// The first offset whose record arrived at `cutoff` or later: the trim horizon when `cutoff` is now less the
     /// retention. The end if there is none.
+    ///
+    /// Costs a look at the disk only when the horizon has moved since it was last asked for.
     pub async fn horizon(&self, cutoff: WallUs) -> Result<Offset, ReadError> {
         let (first, arrival) = {
             let state = self.state.borrow();
             let Some(segment) = state.segments.front() else { return Ok(state.marks.committed().offset) };
             (segment.first.offset, segment.first_arrival)
         };
-        match arrival {
-            Some(arrival) if arrival < cutoff => self.seek_time(cutoff).await,
-            _ => Ok(first),
+        if arrival.is_none_or(|arrival| arrival >= cutoff) {
+            return Ok(first);
         }
+        let known = self.horizon.get();
+        if known.cutoff <= cutoff && cutoff <= known.arrival && first <= known.offset {
+            return Ok(known.offset);
+        }
+        let (offset, arrival) = self.seek(cutoff).await?;
+        if let Some(arrival) = arrival {
+            self.horizon.set(Horizon { cutoff, offset, arrival });
+        }
+        Ok(offset)
     }
 
     /// The offset of the first record that arrived at `time` or later; the end if there is none.
     pub async fn seek_time(&self, time: WallUs) -> Result<Offset, ReadError> {
+        self.seek(time).await.map(|(offset, _)| offset)
+    }
+
+    /// As [`Log::seek_time`], with the arrival of the record found.
+    async fn seek(&self, time: WallUs) -> Result<(Offset, Option<WallUs>), ReadError> {
         let target = {
             let state = self.state.borrow();
             let end = state.marks.committed().offset;
             let at = state.segments.partition_point(|segment| segment.tip.arrival < time);
-            let Some(segment) = state.segments.get(at) else { return Ok(end) };
+            let Some(segment) = state.segments.get(at) else { return Ok((end, None)) };
             if segment.first_arrival.is_none_or(|arrival| arrival >= time) {
-                return Ok(segment.first.offset);
+                return Ok((segment.first.offset, segment.first_arrival));
             }
             if let Some(oldest) = state.tail.front()
                 && oldest.frames.first().is_some_and(|frame| frame.arrival < time)
             {
-                let frames = state.tail.iter().flat_map(|flush| &flush.frames);
-                return Ok(frames
-                    .skip_while(|frame| frame.arrival < time)
-                    .map(|frame| frame.base_offset)
-                    .next()
-                    .unwrap_or(end));
+                let mut frames = state.tail.iter().flat_map(|flush| &flush.frames);
+                let found = frames.find(|frame| frame.arrival >= time);
+                return Ok(found.map_or((end, None), |frame| (frame.base_offset, Some(frame.arrival))));
             }
             segment.number
         };
         self.map_index(target).await;
-        let Some((mut walk, end)) = ({
+        let plan = {
             let state = self.state.borrow();
             state.segments.iter().find(|segment| segment.number == target).map(|segment| {
                 let pos = segment.start_for_time(time).unwrap_or(crate::format::segment::FRAMES_AT);
                 (walk_of(segment, pos), segment.tip.offset)
             })
-        }) else {
-            return Ok(self.first_offset());
         };
-        let mut found = end;
+        let Some((mut walk, end)) = plan else { return Ok((self.first_offset(), None)) };
         let file = self.env.file(self.group, target, &self.dir).await?;
-        'walk: while walk.pos < walk.end {
+        // The offset before the frame at hand: at a damaged header, reading from there reports the damage.
+        let mut reached = None;
+        while walk.pos < walk.end {
             let (window, start) = self.window(&file, walk.pos, HEADER_BYTES, walk.end).await?;
-            let mut advanced = false;
-            while let Some(bytes) =
-                window.get((walk.pos - start) as usize..).filter(|bytes| bytes.len() >= HEADER_BYTES)
+            let before = walk.pos;
+            while let Some(bytes) = window.get((walk.pos - start) as usize..).filter(|left| left.len() >= HEADER_BYTES)
+                && walk.pos < walk.end
             {
-                // A damaged header: give the offset before it, reading from there reports the damage.
-                let Some(header) = self.check_header(&walk, bytes) else { break 'walk };
+                let Some(header) = self.check_header(&walk, bytes) else {
+                    return Ok((reached.unwrap_or(self.first_offset()), None));
+                };
                 if header.kind == Kind::Data && header.arrival_us >= time {
-                    found = header.base_offset;
-                    break 'walk;
+                    return Ok((header.base_offset, Some(header.arrival_us)));
                 }
+                reached = Some(header.end_offset());
                 walk.pos += header.frame_bytes() as u64;
-                advanced = true;
-                if walk.pos >= walk.end {
-                    break 'walk;
-                }
             }
-            if !advanced {
+            if walk.pos == before {
                 break;
             }
         }
-        Ok(found)
+        Ok((end, None))
     }
 
     /// Reads from the flushes in memory: the frames, and the first one's arrival. `None` if they start after `from`.

@@ -23,6 +23,11 @@ impl<B: Deref<Target = [u8]>> Slice<B> {
         self.start
     }
 
+    /// Bytes of memory that the piece keeps alive: all of its buffer.
+    pub fn pinned_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Where the piece ends in its buffer.
     pub const fn end(&self) -> usize {
         self.end
