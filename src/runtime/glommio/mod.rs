@@ -5,7 +5,10 @@
 //!
 //! Start: [`preflight`] says what is missing on this machine, [`launch::launch`] starts the workers.
 
-#![expect(unsafe_code, reason = "system calls, lent descriptors and uninitialised buffers; each block says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "system calls, lent descriptors and uninitialised buffers; each block says why it is sound"
+)]
 
 mod blocking;
 mod buffer;

@@ -18,14 +18,15 @@ const MEMLOCK_BYTES_MIN: u64 = 512 << 10;
 const MEMLOCK_BYTES_PER_WORKER: u64 = 128 << 10;
 
 /// Operations of io_uring that glommio uses. The youngest are in kernels from 5.6 on; 5.8 is what glommio asks for.
-const OPERATIONS: [u8; 24] =
-    [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 26, 27];
+const OPERATIONS: [u8; 24] = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 26, 27];
 
 /// Why a node cannot run here. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
     /// The kernel was built without io_uring, or a sandbox hides it.
-    #[error("io_uring is not available: this kernel ({release}) has none, or a sandbox hides it; Linux 5.8 or newer is needed")]
+    #[error(
+        "io_uring is not available: this kernel ({release}) has none, or a sandbox hides it; Linux 5.8 or newer is needed"
+    )]
     IoUringUnavailable {
         /// The kernel's release.
         release: String,
@@ -46,7 +47,9 @@ pub enum PreflightError {
     )]
     IoUringForbidden,
     /// io_uring is there and lacks operations.
-    #[error("this kernel ({release}) is too old: its io_uring lacks operation {operation}; Linux 5.8 or newer is needed")]
+    #[error(
+        "this kernel ({release}) is too old: its io_uring lacks operation {operation}; Linux 5.8 or newer is needed"
+    )]
     KernelTooOld {
         /// The kernel's release.
         release: String,
@@ -82,7 +85,10 @@ pub enum PreflightError {
         online: Vec<usize>,
     },
     /// A CPU was asked for that this process may not run on.
-    #[error("CPU {cpu} is not among those this process may run on ({}); see taskset or the container's cpuset", list(allowed))]
+    #[error(
+        "CPU {cpu} is not among those this process may run on ({}); see taskset or the container's cpuset",
+        list(allowed)
+    )]
     CpuNotAllowed {
         /// The CPU asked for.
         cpu: usize,
@@ -193,7 +199,8 @@ fn sysctl_disabled() -> u8 {
 }
 
 fn kernel_release() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
 /// Whether enough memory may be locked for `workers` executors.
@@ -262,7 +269,8 @@ pub fn check_cpus(cpus: &[usize]) -> Result<(), PreflightError> {
 fn existing_cpus() -> Result<Vec<usize>, PreflightError> {
     const PATH: &str = "/sys/devices/system/cpu/online";
     let text = fs::read_to_string(PATH).map_err(|source| PreflightError::CpuList { path: PATH, source })?;
-    parse_cpus(text.trim()).ok_or_else(|| PreflightError::CpuList { path: PATH, source: io::ErrorKind::InvalidData.into() })
+    parse_cpus(text.trim())
+        .ok_or_else(|| PreflightError::CpuList { path: PATH, source: io::ErrorKind::InvalidData.into() })
 }
 
 fn allowed_cpus() -> Result<Vec<usize>, PreflightError> {
