@@ -174,9 +174,9 @@ pub struct DiskSpace {
     pub total_bytes: u64,
 }
 
+/// A file opened for direct I/O. Positions and lengths are multiples of [`crate::limits::BLOCK_BYTES`] unless said otherwise.
 // A length that takes a system call and may fail is no collection's length.
 #[allow(clippy::len_without_is_empty)]
-/// A file opened for direct I/O. Positions and lengths are multiples of [`crate::limits::BLOCK_BYTES`] unless said otherwise.
 pub trait File: 'static {
     /// The shared buffers it reads into and writes from.
     type Buf;
