@@ -1,5 +1,7 @@
 //! Every bound of the node, with its reason. What an operator needs to turn lives in `config` and starts from here.
 
+#![forbid(unsafe_code)]
+
 /// Unit of disk writes: flushes start and end on it. O_DIRECT on the file systems in use wants 512 or 4,096.
 pub const BLOCK_BYTES: usize = 4096;
 
