@@ -5,7 +5,7 @@
 //! - The same seed and the same workload give the same trace, event by event ([`Sim::trace_hash`]). Nothing here reads a
 //!   clock, draws from the system, or depends on an address or on the order of a hash map.
 //! - Virtual time moves only when no task is ready, and then to the next timer or end of an operation. A simulated hour
-//!   of waiting costs nothing.
+//!   of waiting costs nothing. A yield takes up to a microsecond, so that spinning ends, too.
 //! - The code under test is the real one: everything above [`crate::runtime::Runtime`].
 //!
 //! # What goes wrong
