@@ -7,6 +7,7 @@ pub mod args;
 pub mod exit;
 pub mod input;
 pub mod moment;
+pub mod node;
 pub mod output;
 pub mod serve;
 
@@ -31,6 +32,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a node.
+    Serve(serve::ServeArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }
@@ -53,6 +56,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Serve(args) => node::serve(&args),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);
