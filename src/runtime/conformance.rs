@@ -6,6 +6,7 @@
 //! An implementation runs them one test each with `runtime_tests!(run)` or `reactor_tests!(run)`, where `run` gets the
 //! check as a closure, makes a runtime and a place, and drives the check to its end; or all in a row with [`runtime`].
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "compares the seam with the machine behind it")]
 // The traits have no `Send` futures, see the seam.
 #![allow(async_fn_in_trait)]
 

@@ -1,5 +1,11 @@
 //! A [`Reactor`] on tokio, so that clients run in ordinary programs: current-thread runtime, tasks in a `LocalSet`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the shell: the machine is used here and nowhere else"
+)]
+
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr};

@@ -85,7 +85,7 @@ impl<R: Runtime> Admin<R> {
             }
             AdminOp::Update { name, change } => {
                 let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::UpdateStream { stream, change: change.clone() }).await?;
+                self.propose(worker, Command::UpdateStream { stream, change }).await?;
                 Ok(self.done(stream, change.applied_to(settings)))
             }
             AdminOp::Delete { name } => {

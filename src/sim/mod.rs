@@ -36,6 +36,11 @@
 //! assert!(waited >= 3_600_000_000);
 //! ```
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "wakers must be Send by type; one thread holds these locks"
+)]
 #![forbid(unsafe_code)]
 
 mod core;
