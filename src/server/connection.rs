@@ -62,9 +62,11 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
     requests.end();
     if worker.is_draining() {
         let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
-        future::or(outbox.settled(), last).await;
+        future::or(requests.settled(), last).await;
     }
     outbox.close();
+    let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
+    future::or(outbox.sent(), last).await;
     worker.connections.set(worker.connections.get() - 1);
 }
 

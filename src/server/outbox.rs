@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use futures_lite::future;
 use crate::engine::slice::Slice;
 use crate::limits::{IN_FLIGHT_PER_CONNECTION_MAX, OUTBOX_BYTES_MAX, SEND_STALL_US_MAX};
 use crate::protocol::{Encode, Envelope, ErrorAnswer, Opcode};
-use crate::runtime::local::Notify;
+use crate::runtime::local::{Notify, Permit, Semaphore};
 use crate::runtime::{Runtime, WriteHalf};
 
 /// Small answers are gathered in pieces of up to this much.
@@ -81,6 +82,10 @@ enum Phase {
     Dead,
 }
 
+/// Reads that one connection has under way, each of up to [`READ_BYTES_MAX`](crate::limits::READ_BYTES_MAX): together with
+/// what already waits to be sent, this bounds the memory that a client can hold by not reading.
+const READS_MAX: usize = 4;
+
 /// The answers of one connection.
 pub struct Outbox<R: Runtime> {
     queue: RefCell<VecDeque<Chunk<R>>>,
@@ -88,6 +93,7 @@ pub struct Outbox<R: Runtime> {
     in_flight: Cell<usize>,
     phase: Cell<Phase>,
     spare: RefCell<Vec<u8>>,
+    reads: Rc<Semaphore>,
     changed: Notify,
 }
 
@@ -100,6 +106,7 @@ impl<R: Runtime> Outbox<R> {
             in_flight: Cell::new(0),
             phase: Cell::new(Phase::Open),
             spare: RefCell::default(),
+            reads: Semaphore::new(READS_MAX),
             changed: Notify::new(),
         }
     }
@@ -119,14 +126,18 @@ impl<R: Runtime> Outbox<R> {
         open
     }
 
-    /// Waits until bulk bytes may be added. Says whether the connection is still good.
-    pub async fn room(&self) -> bool {
-        self.changed
+    /// The turn to read bulk bytes and add them: taken when not too many are being read and not too much waits to be sent.
+    /// `None` if the connection is over. To be held until the bytes were added.
+    pub async fn read_turn(&self) -> Option<Permit> {
+        let turn = self.reads.acquire(1).await;
+        let open = self
+            .changed
             .until(|| match self.phase.get() {
                 Phase::Open => (self.held.get() < OUTBOX_BYTES_MAX).then_some(true),
                 Phase::Closing | Phase::Dead => Some(false),
             })
-            .await
+            .await;
+        open.then_some(turn)
     }
 
     /// Whether the connection is over.
@@ -177,9 +188,20 @@ impl<R: Runtime> Outbox<R> {
         self.changed.notify();
     }
 
-    /// Waits until every request taken up is answered, or the connection is over.
-    pub async fn settled(&self) {
-        self.changed.until(|| (self.in_flight.get() == 0 || self.is_over()).then_some(())).await;
+    /// Waits until every request taken up is answered and `more` holds, or the connection is over. `more` is looked at
+    /// again whenever something was answered or pushed.
+    pub async fn settled(&self, more: impl Fn() -> bool) {
+        self.changed.until(|| ((self.in_flight.get() == 0 && more()) || self.is_over()).then_some(())).await;
+    }
+
+    /// Resolves when nothing more will be sent.
+    pub async fn sent(&self) {
+        self.changed.until(|| (self.phase.get() == Phase::Dead).then_some(())).await;
+    }
+
+    /// Lets waiters look again: something they wait for changed elsewhere.
+    pub fn look_again(&self) {
+        self.changed.notify();
     }
 
     fn small(&self, encode: impl FnOnce(&mut Vec<u8>)) {

@@ -64,6 +64,11 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
+    /// Resolves when every request is answered and every subscription has ended, or the connection is over.
+    pub async fn settled(&self) {
+        self.outbox.settled(|| self.subscriptions.borrow().is_empty()).await;
+    }
+
     /// Takes a request. Resolves when the next one may be taken; the answer may come later.
     pub async fn take(&self, message: Message) {
         let (opcode, correlation) = (message.head.opcode, message.head.correlation);
@@ -189,11 +194,8 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            if !outbox.room().await {
-                return;
-            }
-            match worker.get(get.group, get.from, get.bytes_max, get.wait_ms).await {
-                Ok(Got { body, state }) => outbox.answer_with(Opcode::Get, correlation, &state, body),
+            match worker.get(get.group, get.from, get.bytes_max, get.wait_ms, &outbox).await {
+                Ok(Got { body, state, _turn }) => outbox.answer_with(Opcode::Get, correlation, &state, body),
                 Err(failure) => outbox.fail(Opcode::Get as u8, correlation, &failure.answer()),
             }
         });
@@ -221,11 +223,12 @@ impl<R: Runtime> Requests<R> {
                 Ok((from, bounds)) => {
                     let answer = SubscribeAnswer { from, horizon: bounds.horizon, end_offset: bounds.end };
                     outbox.answer(Opcode::Subscribe, correlation, &answer);
-                    subscription.run(worker, outbox, group, from).await;
+                    subscription.run(worker, Rc::clone(&outbox), group, from).await;
                 }
                 Err(failure) => outbox.fail(Opcode::Subscribe as u8, correlation, &failure.answer()),
             }
             all.borrow_mut().remove(&correlation);
+            outbox.look_again();
         });
     }
 

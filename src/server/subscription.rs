@@ -84,12 +84,9 @@ impl Subscription {
         from: Offset,
     ) -> Result<Offset, Failure> {
         self.changed.until(|| (self.credit.get() > 0).then_some(())).await;
-        if !outbox.room().await || worker.is_draining() {
-            return Err(Failure::Draining);
-        }
         let bytes_max = self.credit.get().clamp(1, READ_BYTES_MAX.into());
         let bytes_max = u32::try_from(bytes_max).expect("clamped to a u32");
-        let Got { body, state } = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX).await?;
+        let Got { body, state, _turn } = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, outbox).await?;
         if worker.is_draining() && body.is_empty() {
             return Err(Failure::Draining);
         }

@@ -16,14 +16,14 @@ use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
 use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX, RECEIVE_BUDGET_BYTES};
 use crate::protocol::messages::ReadState;
-use crate::runtime::local::{Fill, Notify, Semaphore, one_shot};
+use crate::runtime::local::{Fill, Notify, Permit, Semaphore, one_shot};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::admin::Admin;
 use crate::server::failure::{Failure, PUT_WAIT_MS};
 use crate::server::links::Link;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op, Scope};
 use crate::server::node::Options;
-use crate::server::outbox::Body;
+use crate::server::outbox::{Body, Outbox};
 use crate::shard::position::{Bounds, Start};
 use crate::types::{GroupId, MonoUs, Offset, ProducerStamp, StreamId, WorkerId};
 
@@ -33,6 +33,8 @@ pub struct Got<R: Runtime> {
     pub body: Body<R>,
     /// Where the reader stands.
     pub state: ReadState,
+    /// The connection's turn to read; to be held until the body was handed over.
+    pub _turn: Option<Permit>,
 }
 
 /// Where a shard lives.
@@ -177,32 +179,42 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Reads frames; if there are none, waits for them up to `wait_ms`.
-    pub async fn get(&self, group: GroupId, from: Offset, bytes_max: u32, wait_ms: u32) -> Result<Got<R>, Failure> {
+    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`.
+    pub async fn get(
+        &self,
+        group: GroupId,
+        from: Offset,
+        bytes_max: u32,
+        wait_ms: u32,
+        outbox: &Outbox<R>,
+    ) -> Result<Got<R>, Failure> {
         let (bytes_max, wait_ms) = (bytes_max.min(READ_BYTES_MAX), wait_ms.min(GET_WAIT_MS_MAX));
         match self.home(group)? {
-            Home::Here(shard) => self.get_here(&shard, from, bytes_max, wait_ms).await,
+            Home::Here(shard) => {
+                self.wait_here(&shard, from, wait_ms).await;
+                let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
+                let got = self.read_here(&shard, from, bytes_max).await?;
+                Ok(Got { _turn: Some(turn), ..got })
+            }
             Home::There(link) => match link.call(Op::Get { group, from, bytes_max, wait_ms }).await? {
-                Answer::Get(got) => got.map(|(bytes, state)| Got { body: Body::Copied(bytes), state }),
+                Answer::Get(got) => {
+                    let (bytes, state) = got?;
+                    Ok(Got { body: Body::Copied(bytes), state, _turn: None })
+                }
                 _ => unreachable!("a get is answered as a get"),
             },
         }
     }
 
-    async fn get_here(
-        &self,
-        shard: &Rc<Shard<R>>,
-        from: Offset,
-        bytes_max: u32,
-        wait_ms: u32,
-    ) -> Result<Got<R>, Failure> {
+    async fn wait_here(&self, shard: &Shard<R>, from: Offset, wait_ms: u32) {
+        let wait = async {
+            shard.wait_for(from, Duration::from_millis(wait_ms.into())).await;
+        };
         // A stopping node lets nobody wait.
-        let wait = shard.wait_for(from, Duration::from_millis(wait_ms.into()));
-        future::or(wait, async {
-            self.drained().await;
-            false
-        })
-        .await;
+        future::or(wait, self.drained()).await;
+    }
+
+    async fn read_here(&self, shard: &Shard<R>, from: Offset, bytes_max: u32) -> Result<Got<R>, Failure> {
         let frames = shard.read(from, bytes_max as usize).await?;
         let Bounds { horizon, end } = shard.bounds().await?;
         let state = ReadState {
@@ -214,7 +226,7 @@ impl<R: Runtime> Worker<R> {
             end_of_shard: false,
         };
         let body = if frames.slices.is_empty() { Body::Empty } else { Body::Frames(frames.slices) };
-        Ok(Got { body, state })
+        Ok(Got { body, state, _turn: None })
     }
 
     /// Resolves a position.
@@ -397,8 +409,9 @@ impl<R: Runtime> Worker<R> {
         match op {
             Op::Get { group, from, bytes_max, wait_ms } => Answer::Get(match self.shards.get(group) {
                 Some(shard) => {
-                    let got = self.get_here(&shard, from, bytes_max, wait_ms).await;
-                    got.map(|Got { body, state }| (copied(&body), state))
+                    self.wait_here(&shard, from, wait_ms).await;
+                    let got = self.read_here(&shard, from, bytes_max).await;
+                    got.map(|Got { body, state, .. }| (copied(&body), state))
                 }
                 None => Err(Failure::ShardUnknown(group)),
             }),
