@@ -2,15 +2,19 @@
 
 use std::any::Any;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use futures_lite::future::or;
 
 use ::glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::preflight::{self, PreflightError};
 use super::{GlommioRuntime, PREEMPT_AFTER};
 use crate::runtime::local::one_shot;
+use crate::runtime::{Reactor, TaskClass};
 
 /// How the workers run.
 #[derive(Clone, Debug)]
@@ -136,7 +140,7 @@ where
                 };
                 let _ = ready_tx.send(Ok(()));
                 go_rx.recv().ok()?;
-                Some(run(&executor, name, work))
+                Some(run(executor, name, work))
             })
             .map_err(|source| LaunchError::Start { worker: number, source })?;
         starting.push((number, thread, ready, go));
@@ -162,7 +166,7 @@ where
 ///
 /// # Errors
 /// As [`launch`].
-pub fn run_unpinned<T: 'static, Fut>(work: impl FnOnce(GlommioRuntime) -> Fut) -> Result<T, LaunchError>
+pub fn run_unpinned<T: 'static, Fut>(work: impl FnOnce(GlommioRuntime) -> Fut + 'static) -> Result<T, LaunchError>
 where
     Fut: Future<Output = T> + 'static,
 {
@@ -170,7 +174,7 @@ where
     preflight::check_memlock(1)?;
     let options = LaunchOptions::default();
     let executor = executor(&options, Placement::Unbound).map_err(|source| LaunchError::Start { worker: 0, source })?;
-    Ok(run(&executor, options.name, work))
+    Ok(run(executor, options.name, work))
 }
 
 fn executor(options: &LaunchOptions, placement: Placement) -> io::Result<LocalExecutor> {
@@ -185,23 +189,33 @@ fn executor(options: &LaunchOptions, placement: Placement) -> io::Result<LocalEx
         .map_err(super::file::into_io)
 }
 
-fn run<T: 'static, Fut>(executor: &LocalExecutor, name: String, work: impl FnOnce(GlommioRuntime) -> Fut) -> T
+/// Runs `work` to its end, and then everything down. A panic of any task of the worker goes on in the caller, when the
+/// executor has nothing left to run.
+fn run<T: 'static, Fut>(executor: LocalExecutor, name: String, work: impl FnOnce(GlommioRuntime) -> Fut + 'static) -> T
 where
     Fut: Future<Output = T> + 'static,
 {
-    executor.run(async move {
+    let result = executor.run(async move {
         let runtime = GlommioRuntime::start(&name).expect("threads for blocking calls can be started");
         // A task of its own, in the queue for what is urgent, and never this future itself: other threads may hold
         // wakers of it, and the handle of this one is awaited (see `tasks`).
         let (fill, done) = one_shot();
-        let work = work(runtime.clone());
-        ::glommio::spawn_local_into(async move { fill.fill(work.await) }, runtime.inner.latency)
-            .expect("the queue was just made")
-            .detach();
-        let value = done.wait().await.expect("a task that panics takes the executor with it");
-        runtime.stop().await;
-        value
-    })
+        let task = runtime.clone();
+        runtime.spawn(TaskClass::Latency, async move { fill.fill(work(task).await) });
+        let panicked = async {
+            runtime.inner.tasks.panicked().await;
+            None
+        };
+        let value = or(done.wait(), panicked).await;
+        let panic = runtime.stop().await;
+        match (value, panic) {
+            (Some(value), None) => Ok(value),
+            (_, Some(panic)) => Err(panic),
+            (None, None) => unreachable!("the task fills its value in or panics"),
+        }
+    });
+    drop(executor);
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

@@ -12,6 +12,7 @@
 
 mod blocking;
 mod buffer;
+mod devices;
 mod directory;
 mod file;
 pub mod launch;
@@ -40,7 +41,8 @@ pub use self::mailbox::{ConnectedReceiver, ConnectedSender, Receiver, Sender};
 pub use self::net::{Listener, ReadHalf, WriteHalf, port_is_free};
 
 use self::blocking::Blocking;
-use self::tasks::Tasks;
+use self::devices::Devices;
+use self::tasks::{Panic, Tasks};
 use super::{DiskSpace, Open, Reactor, Runtime, TaskClass, clock};
 use crate::types::{MonoUs, WallUs};
 
@@ -65,6 +67,7 @@ struct Inner {
     background: TaskQueueHandle,
     tasks: Rc<Tasks>,
     blocking: Rc<Blocking>,
+    devices: Devices,
 }
 
 impl GlommioRuntime {
@@ -77,6 +80,7 @@ impl GlommioRuntime {
             background: executor.create_task_queue(Shares::Static(50), Latency::NotImportant, "background"),
             tasks: Rc::default(),
             blocking: Rc::new(Blocking::start(name)?),
+            devices: Devices::default(),
         };
         let runtime = Self { inner: Rc::new(inner) };
         runtime.spawn(TaskClass::Background, async {
@@ -88,9 +92,10 @@ impl GlommioRuntime {
     }
 
     /// Ends all tasks and lets the ring finish what their ends started: closing files, cancelling operations.
-    async fn stop(&self) {
-        self.inner.tasks.stop().await;
+    async fn stop(&self) -> Option<Panic> {
+        let panic = self.inner.tasks.stop().await;
         ::glommio::timer::sleep(Duration::from_millis(1)).await;
+        panic
     }
 
     async fn blocking<T: Send + 'static>(
@@ -161,6 +166,7 @@ impl Runtime for GlommioRuntime {
     }
 
     async fn open(&self, path: &Path, how: Open) -> io::Result<File> {
+        self.inner.devices.introduce(path, &self.inner.blocking).await;
         File::open(path, how, Rc::clone(&self.inner.blocking)).await
     }
 

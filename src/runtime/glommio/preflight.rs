@@ -323,17 +323,25 @@ pub fn check_directory(path: &Path) -> Result<(), PreflightError> {
 }
 
 fn direct_round_trip(path: &Path) -> io::Result<()> {
-    let mut memory = vec![0x5A_u8; 2 * BLOCK_BYTES];
-    let start = memory.as_ptr().align_offset(BLOCK_BYTES);
-    let block = &mut memory[start..start + BLOCK_BYTES];
+    let mut memory = Vec::new();
+    let block = aligned_block(&mut memory);
     let file = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_DIRECT).open(path)?;
     file.write_all_at(block, 0)?;
     block.fill(0);
     file.read_exact_at(block, 0)?;
-    if block.iter().any(|byte| *byte != 0x5A) {
+    if block.iter().any(|byte| *byte != PROBE_BYTE) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "what was written is not what was read"));
     }
     Ok(())
+}
+
+const PROBE_BYTE: u8 = 0x5A;
+
+/// One block of `memory`, aligned as direct I/O wants it, filled with [`PROBE_BYTE`].
+pub(super) fn aligned_block(memory: &mut Vec<u8>) -> &mut [u8] {
+    memory.resize(2 * BLOCK_BYTES, PROBE_BYTE);
+    let start = memory.as_ptr().align_offset(BLOCK_BYTES);
+    &mut memory[start..start + BLOCK_BYTES]
 }
 
 #[cfg(test)]
