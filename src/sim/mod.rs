@@ -50,6 +50,7 @@ mod process;
 mod runtime;
 mod slot;
 mod trace;
+pub mod workload;
 
 #[cfg(test)]
 mod tests;
