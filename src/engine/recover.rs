@@ -272,7 +272,8 @@ impl<R: Runtime> Scan<R> {
         let mut need = BLOCK_BYTES;
         'windows: loop {
             let start = block_down(pos);
-            let want = (need as u64 + (pos - start)).max(SCAN_BYTES as u64).min(block_up(len).saturating_sub(start));
+            let want = block_up((need as u64 + (pos - start)).max(SCAN_BYTES as u64));
+            let want = want.min(block_up(len).saturating_sub(start));
             let window = file.read_at(start, usize::try_from(want).expect("fits memory")).await?;
             self.report.scanned_bytes += window.len() as u64;
             let ends = start + window.len() as u64 >= len;
