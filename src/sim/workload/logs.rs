@@ -71,9 +71,9 @@ impl Plan {
         let chance = |parts| if faulty { Chance::per_million(parts) } else { Chance::NEVER };
         Self {
             logs: 1 + prng.below(3) as usize,
-            generations: 3 + prng.below(5) as usize,
-            clients: 1 + prng.below(3) as usize,
-            puts: 5 + prng.below(40),
+            generations: 3 + prng.below(8) as usize,
+            clients: 1 + prng.below(4) as usize,
+            puts: 5 + prng.below(60),
             unhurried: prng.below(3) > 0,
             durability: if prng.below(4) == 0 { Durability::Interval } else { Durability::Fsync },
             tuning: Tuning {
@@ -243,8 +243,8 @@ impl World {
         self.finished.set(false);
         let power = self.draw(2) == 0;
         if crash {
-            // Early polls are recovery; most crashes are to happen amid work.
-            let polls = 1 + self.draw([300, 3_000, 20_000][self.draw(3) as usize]);
+            // Recovery takes tens of polls, a whole generation a few thousand.
+            let polls = 1 + self.draw(1 << (4 + self.draw(9)));
             if power {
                 self.sim.power_loss_after_polls(self.host, polls);
             } else {
