@@ -2,7 +2,6 @@
 //!
 //! `format` knows no clock, no file and no runtime. It turns facts into bytes and bytes into facts or errors.
 #![forbid(unsafe_code)]
-
 #![forbid(unsafe_code)]
 
 pub mod frame;

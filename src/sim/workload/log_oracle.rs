@@ -10,7 +10,8 @@
 //! - a resend is stored once, answered with the offsets of the first time, also after a crash.
 //!
 //! With `durability = interval`, a killed process loses nothing acknowledged either; a power failure may take back the
-//! puts of the last interval, the newest ones first.
+//! puts of the last interval, the newest ones first. If a disk error stopped the log before, that interval counts from
+//! then.
 //!
 //! It does not check: arrival times other than that they never decrease, when something becomes visible, how long
 //! anything takes, and whether producers are told the best reason when their stamp is refused after their batches have
@@ -59,7 +60,7 @@ pub enum Expect {
 pub enum End {
     /// Killed, or its log died: what was handed to the disk is there.
     Kill,
-    /// The power failed at this time.
+    /// The power failed. What became visible a whole interval before this time was synced.
     PowerLoss(MonoUs),
 }
 
@@ -228,7 +229,10 @@ impl LogOracle {
     /// The log was recovered: it holds what lies before `end`, durably.
     pub fn recovered(&mut self, first: Offset, end: Offset) {
         if end < self.must {
-            self.broken(&format!("the log ends at {end} after recovery; up to {} it was promised", self.must));
+            self.broken(&format!(
+                "the log ends at {end} after recovery; up to {} it was promised ({})",
+                self.must, self.durability
+            ));
         }
         if end > self.end {
             self.broken(&format!("the log ends at {end} after recovery, it only took {}", self.end));

@@ -31,7 +31,9 @@ use crate::sim::prng::Prng;
 use crate::sim::workload::contents::{Contents, DATA_BYTES_MIN, Pattern};
 use crate::sim::workload::log_oracle::{End, Expect, LogOracle};
 use crate::sim::{Chance, DiskFaults, DiskStats, HostId, Injection, Sim, SimRuntime};
-use crate::types::{Durability, GroupId, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, WallUs, WorkerId};
+use crate::types::{
+    Durability, GroupId, MonoUs, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, WallUs, WorkerId,
+};
 
 /// Where the node keeps its data.
 const DATA: &str = "/data";
@@ -208,7 +210,10 @@ impl World {
         let slot = Rc::new(Slot {
             id,
             status: Cell::new(Status::Creating),
-            oracle: RefCell::new(LogOracle::new(format!("seed {}, log {group}", self.sim.seed()), self.plan.durability)),
+            oracle: RefCell::new(LogOracle::new(
+                format!("seed {}, log {group}", self.sim.seed()),
+                self.plan.durability,
+            )),
             producers: RefCell::new((1..=self.plan.clients as u64).map(producer).collect()),
             reopening: Cell::new(false),
             moments: RefCell::default(),
@@ -239,7 +244,7 @@ impl World {
     }
 
     /// One process, from its start to its end, by crash if `crash`.
-    fn generation(self: &Rc<Self>, crash: bool) {
+    pub(super) fn generation(self: &Rc<Self>, crash: bool) {
         self.finished.set(false);
         let power = self.draw(2) == 0;
         if crash {
@@ -274,7 +279,9 @@ impl World {
 
     fn note_crash(&self, power: bool) {
         self.summary.borrow_mut().crashes += 1;
-        let how = if power { End::PowerLoss(self.sim.now()) } else { End::Kill };
+        // A log that died of a disk error syncs nothing before it is opened again: how long ago is no measure then.
+        let now = if self.plan.faults.write_error == Chance::NEVER { self.sim.now() } else { MonoUs(0) };
+        let how = if power { End::PowerLoss(now) } else { End::Kill };
         for slot in &*self.slots.borrow() {
             slot.oracle.borrow_mut().crashed(how);
         }
@@ -367,12 +374,7 @@ impl World {
     }
 
     /// Reads once from `at` and checks what comes; gives the offset to go on from.
-    pub(super) async fn read(
-        &self,
-        slot: &Slot,
-        shard: &Shard<SimRuntime>,
-        at: Offset,
-    ) -> Result<Offset, ReadError> {
+    pub(super) async fn read(&self, slot: &Slot, shard: &Shard<SimRuntime>, at: Offset) -> Result<Offset, ReadError> {
         let bytes_max = [1, 4_096, 100_000, 4 << 20][self.draw(4) as usize];
         let frames = shard.log().read(at, bytes_max, WallUs(0)).await?;
         let mut oracle = slot.oracle.borrow_mut();
@@ -461,7 +463,11 @@ impl World {
             if slot.status.get() != Status::Active {
                 return;
             }
-            let sent = if stamped { self.stamped_put(shards, slot, number).await } else { self.send(shards, slot, number, None, self.contents()).await };
+            let sent = if stamped {
+                self.stamped_put(shards, slot, number).await
+            } else {
+                self.send(shards, slot, number, None, self.contents()).await
+            };
             if !sent {
                 return;
             }
