@@ -229,9 +229,11 @@ impl<R: Runtime> Scan<R> {
                 }
                 Verdict::Damage => {
                     let resume = resume.expect("damage is proven by a frame to resume at");
-                    if !matches!((&stopped.stop, &resume), (Stop::TornBody(_), Resume::Here(..))) {
-                        self.trust = Trust::AfterGap;
-                    }
+                    // An intact header says what follows it, even if it was taken on trust itself.
+                    self.trust = match (&stopped.stop, &resume) {
+                        (Stop::TornBody(_), Resume::Here(..)) => Trust::Chain,
+                        _ => Trust::AfterGap,
+                    };
                     let (to_pos, tip) = match &resume {
                         Resume::Here(pos, tip) => (*pos, *tip),
                         Resume::Later(_, tip) => (0, *tip),
