@@ -4,6 +4,7 @@
 //! - no reader is ever handed a wrong byte, and every record is either read or reported as damaged: nothing is cut off;
 //! - what is reported contains the records of the spoilt frames, and ends at the latest where the next flush after them
 //!   begins: with the first frame at a block boundary, or with the segment;
+//!   Where the log itself begins nobody else knows: damage to its first header is reported from offset 0 on;
 //! - where reading is said to resume, it does;
 //! - a log that recovery found damaged takes no puts; one that lost nothing still holds everything.
 //!
@@ -72,7 +73,12 @@ pub fn run(seed: u64) -> Summary {
     let world = World::new(&sim, seed, plan);
     world.generation(false);
     let slot = world.slots().pop().expect("there is one log");
-    let files = walk(&world, slot.id.group);
+    let mut files = walk(&world, slot.id.group);
+    files.retain(|file| !file.is_empty(&world));
+    if files.is_empty() {
+        // Nothing was put, or the last thing that happened to the log was that it was replaced.
+        return Summary::default();
+    }
     let (path, range) = spoil(&world, &files);
     let mut summary = Summary::default();
     let hit: Option<(&Lain, Vec<Lying>)> = files.iter().find(|file| file.path == path).map(|file| {
@@ -81,7 +87,9 @@ pub fn run(seed: u64) -> Summary {
     });
     let (must, may) = hit.map_or((Vec::new(), Offset(0)..Offset(0)), |(file, frames)| {
         summary.spoilt_frames = frames.len();
-        (frames.iter().filter(|frame| frame.kind == Kind::Data).copied().collect(), bounds(file, &frames))
+        let is_oldest =
+            files.iter().find(|file| !file.frames.is_empty()).is_some_and(|oldest| oldest.path == file.path);
+        (frames.iter().filter(|frame| frame.kind == Kind::Data).copied().collect(), bounds(file, &frames, is_oldest))
     });
     let rt = sim.runtime(world.host);
     let lost = sim.block_on(look(&world, &rt, &slot, &mut summary));
@@ -95,6 +103,14 @@ pub fn run(seed: u64) -> Summary {
     }
     summary.lost_records = lost.iter().map(|lost| lost.end.0 - lost.start.0).sum();
     summary
+}
+
+impl Lain {
+    /// Whether there is nothing in it to be spoilt: a segment that was prepared and not yet written to.
+    fn is_empty(&self, world: &World) -> bool {
+        let len = world.sim.read_file(world.host, &self.path).map_or(0, |bytes| bytes.len());
+        len == 0 || (self.path.ends_with(".seg") && self.frames.is_empty())
+    }
 }
 
 /// The frames of a log's files, found without the engine.
@@ -136,7 +152,11 @@ fn walk(world: &World, group: GroupId) -> Vec<Lain> {
 
 /// Inverts a bit or zeroes a block of a file; gives the file and the bytes that changed.
 fn spoil(world: &World, files: &[Lain]) -> (String, Range<u64>) {
-    let file = &files[world.draw(files.len() as u64) as usize];
+    let mut file = &files[world.draw(files.len() as u64) as usize];
+    if file.frames.is_empty() && world.draw(4) > 0 {
+        // An index, which nothing depends on: once in a while is enough.
+        file = files.iter().rev().find(|file| !file.frames.is_empty()).unwrap_or(file);
+    }
     let mut bytes = world.sim.read_file(world.host, &file.path).expect("it is listed");
     let used = file.frames.last().map_or(bytes.len() as u64, |last| last.end_pos);
     let at = if world.draw(3) == 0 && !file.frames.is_empty() {
@@ -159,13 +179,15 @@ fn spoil(world: &World, files: &[Lain]) -> (String, Range<u64>) {
 }
 
 /// What may be reported as lost at most.
-fn bounds(file: &Lain, spoilt: &[Lying]) -> Range<Offset> {
+fn bounds(file: &Lain, spoilt: &[Lying], is_oldest: bool) -> Range<Offset> {
     let Some((first, last)) = spoilt.first().zip(spoilt.last()) else { return Offset(0)..Offset(0) };
     let after = file.frames.iter().find(|frame| {
         frame.pos >= last.end_pos && frame.pos.is_multiple_of(BLOCK_BYTES as u64) && frame.kind != Kind::Pad
     });
     let end_of_file = file.frames.last().map_or(last.end, |frame| frame.end);
-    first.base..after.map_or(end_of_file, |frame| frame.base)
+    let is_first = is_oldest && file.frames.first().is_some_and(|frame| frame.pos == first.pos);
+    let from = if is_first { Offset(0) } else { first.base };
+    from..after.map_or(end_of_file, |frame| frame.base)
 }
 
 /// Opens the spoilt log and reads all of it; gives what was reported as lost.
