@@ -30,7 +30,7 @@ use crate::shard::admission::PutRefusal;
 use crate::sim::prng::Prng;
 use crate::sim::workload::contents::{Contents, DATA_BYTES_MIN, Pattern};
 use crate::sim::workload::log_oracle::{End, Expect, LogOracle};
-use crate::sim::{Chance, DiskFaults, DiskStats, HostId, Injection, Sim, SimRuntime};
+use crate::sim::{Chance, DiskFaults, DiskOp, DiskStats, Fault, HostId, Injection, Sim, SimRuntime};
 use crate::types::{
     Durability, GroupId, MonoUs, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, WallUs, WorkerId,
 };
@@ -60,8 +60,8 @@ pub struct Plan {
     pub tuning: Tuning,
     /// Chances of disk errors; sync errors stay out.
     pub faults: DiskFaults,
-    /// Faults aimed at the code's own steps, to prove the checker.
-    pub sabotage: Vec<Injection>,
+    /// Faults aimed at chosen steps: slow ones, and such as prove the checker.
+    pub aimed: Vec<Injection>,
 }
 
 impl Plan {
@@ -90,9 +90,15 @@ impl Plan {
                 slow_us: 5_000,
                 ..DiskFaults::default()
             },
-            sabotage: Vec::new(),
+            // Slow syncs of directories leave room for everything else to happen before they end.
+            aimed: if prng.below(3) == 0 { vec![slow_dirs(1_000 << prng.below(8))] } else { Vec::new() },
         }
     }
+}
+
+fn slow_dirs(us: u64) -> Injection {
+    let fault = Fault::SlowUs(us);
+    Injection { op: DiskOp::SyncDir, path_contains: "/shards/".to_owned(), skip: 0, times: u32::MAX, fault }
 }
 
 /// What a run met, to show that it met anything.
@@ -176,7 +182,7 @@ pub fn run_plan(seed: u64, plan: Plan) -> Summary {
 impl World {
     pub(super) fn new(sim: &Sim, seed: u64, plan: Plan) -> Rc<Self> {
         let host = sim.host("node");
-        for injection in &plan.sabotage {
+        for injection in &plan.aimed {
             sim.inject(host, injection.clone());
         }
         let world = Rc::new(Self {
