@@ -229,9 +229,11 @@ impl<R: Runtime> Scan<R> {
                 }
                 Verdict::Damage => {
                     let resume = resume.expect("damage is proven by a frame to resume at");
-                    if !matches!((&stopped.stop, &resume), (Stop::TornBody(_), Resume::Here(..))) {
-                        self.trust = Trust::AfterGap;
-                    }
+                    // An intact header says what follows it, even if it was taken on trust itself.
+                    self.trust = match (&stopped.stop, &resume) {
+                        (Stop::TornBody(_), Resume::Here(..)) => Trust::Chain,
+                        _ => Trust::AfterGap,
+                    };
                     let (to_pos, tip) = match &resume {
                         Resume::Here(pos, tip) => (*pos, *tip),
                         Resume::Later(_, tip) => (0, *tip),
@@ -272,7 +274,8 @@ impl<R: Runtime> Scan<R> {
         let mut need = BLOCK_BYTES;
         'windows: loop {
             let start = block_down(pos);
-            let want = (need as u64 + (pos - start)).max(SCAN_BYTES as u64).min(block_up(len).saturating_sub(start));
+            let want = block_up((need as u64 + (pos - start)).max(SCAN_BYTES as u64));
+            let want = want.min(block_up(len).saturating_sub(start));
             let window = file.read_at(start, usize::try_from(want).expect("fits memory")).await?;
             self.report.scanned_bytes += window.len() as u64;
             let ends = start + window.len() as u64 >= len;
