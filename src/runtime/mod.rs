@@ -11,7 +11,15 @@
 // Futures of this seam never cross threads; a `Send` bound would be wrong, which is what the lint asks about.
 #![allow(async_fn_in_trait)]
 
+#[cfg(any(feature = "glommio", feature = "tokio"))]
+mod clock;
+#[cfg(any(test, feature = "sim"))]
+pub mod conformance;
+#[cfg(feature = "glommio")]
+pub mod glommio;
 pub mod local;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

@@ -1,0 +1,30 @@
+use super::launch::run_unpinned;
+use super::*;
+use crate::runtime::conformance::{Place, runtime_tests};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod workers;
+
+/// Executors lock memory, and the default limit is small: one test at a time has them.
+pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory beside the test program: `/tmp` may be a tmpfs.
+pub(super) fn scratch() -> tempfile::TempDir {
+    let program = std::env::current_exe().expect("it runs");
+    tempfile::tempdir_in(program.parent().expect("a file")).expect("writable")
+}
+
+fn run<C>(check: C)
+where
+    C: AsyncFnOnce(GlommioRuntime, Place) + 'static,
+{
+    let _guard = one_at_a_time();
+    let scratch = scratch();
+    let place = Place { dir: scratch.path().to_owned(), listen: ([127, 0, 0, 1], 0).into() };
+    run_unpinned(|rt| async move { check(rt, place).await }).expect("an executor");
+}
+
+runtime_tests!(run);

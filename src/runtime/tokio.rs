@@ -1,0 +1,131 @@
+//! A [`Reactor`] on tokio, so that clients run in ordinary programs: current-thread runtime, tasks in a `LocalSet`.
+
+use std::io::{self, IoSlice};
+use std::marker::PhantomData;
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ::tokio::net::TcpStream;
+use bytes::BytesMut;
+
+use super::{Reactor, TaskClass, clock};
+use crate::types::{MonoUs, WallUs};
+
+/// A handle to the tokio runtime of this thread. Use it inside a [`LocalSet`](::tokio::task::LocalSet), as [`block_on`]
+/// does.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioReactor {
+    /// Bound to its thread, as every reactor.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl TokioReactor {
+    /// The reactor of the `LocalSet` that the caller runs in. Its methods panic outside one.
+    #[must_use]
+    pub const fn current() -> Self {
+        Self { _not_send: PhantomData }
+    }
+}
+
+/// Runs `work` on a tokio runtime of its own on this thread. Tasks that are left when it ends are dropped.
+///
+/// # Errors
+/// When the runtime's descriptors cannot be made.
+pub fn block_on<T>(work: impl AsyncFnOnce(TokioReactor) -> T) -> io::Result<T> {
+    let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(::tokio::task::LocalSet::new().block_on(&runtime, work(TokioReactor::current())))
+}
+
+impl Reactor for TokioReactor {
+    type ReadHalf = ReadHalf;
+    type WriteHalf = WriteHalf;
+
+    fn now(&self) -> MonoUs {
+        clock::now()
+    }
+
+    fn wall(&self) -> WallUs {
+        clock::wall()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        ::tokio::time::sleep(duration).await;
+    }
+
+    async fn yield_now(&self) {
+        ::tokio::task::yield_now().await;
+    }
+
+    fn random(&self) -> u64 {
+        clock::random()
+    }
+
+    /// tokio knows no classes.
+    fn spawn(&self, _class: TaskClass, task: impl Future<Output = ()> + 'static) {
+        ::tokio::task::spawn_local(task);
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<(ReadHalf, WriteHalf)> {
+        split(TcpStream::connect(addr).await?)
+    }
+}
+
+/// The two halves of a connection. Not tokio's own: dropping its writing half alone would end that direction.
+fn split(stream: TcpStream) -> io::Result<(ReadHalf, WriteHalf)> {
+    stream.set_nodelay(true)?;
+    let stream = Rc::new(stream);
+    Ok((ReadHalf(Rc::clone(&stream)), WriteHalf(stream)))
+}
+
+/// The receiving direction.
+#[derive(Debug)]
+pub struct ReadHalf(Rc<TcpStream>);
+
+/// The sending direction.
+#[derive(Debug)]
+pub struct WriteHalf(Rc<TcpStream>);
+
+impl super::ReadHalf for ReadHalf {
+    async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize> {
+        if into.capacity() == into.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into"));
+        }
+        loop {
+            self.0.readable().await?;
+            match self.0.try_read_buf(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
+    }
+}
+
+impl super::WriteHalf for WriteHalf {
+    async fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut rest = slices;
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            self.0.writable().await?;
+            match self.0.try_write_vectored(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => IoSlice::advance_slices(&mut rest, n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn shutdown(&self) {
+        // The only error is that it is not connected any more, which is what was wanted.
+        let _ = socket2::SockRef::from(&*self.0).shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests;
