@@ -17,4 +17,6 @@ pub mod segments;
 pub mod shard;
 pub mod shards;
 pub mod slice;
+#[cfg(all(test, feature = "sim"))]
+mod testing;
 pub mod whole_file;
