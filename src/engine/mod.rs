@@ -9,6 +9,7 @@
 pub mod catalog;
 pub mod data_dir;
 pub mod env;
+pub mod inspect;
 pub mod log;
 pub mod read;
 pub mod recover;
