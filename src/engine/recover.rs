@@ -65,6 +65,17 @@ pub struct Damage {
     pub gap: Gap,
 }
 
+impl Damage {
+    /// Whether all frames lost here are among those of one of `others`. Where they are said to lie does not matter: that
+    /// depends on which indexes there are.
+    #[must_use]
+    pub fn is_among(&self, others: &[Self]) -> bool {
+        let covers =
+            |other: &Self| other.gap.from_index <= self.gap.from_index && self.gap.to_index <= other.gap.to_index;
+        others.iter().any(covers)
+    }
+}
+
 /// Why a log cannot be opened at all.
 #[derive(Debug, Error)]
 pub enum RecoverError {
@@ -102,7 +113,7 @@ pub async fn recover<R: Runtime>(
     let mut scan = Scan::new(env.rt.clone(), group, dir, listed.segments, How::Open);
     scan.run().await.map_err(io)?;
     let accepted = read_losses(&env.rt, dir).await.map_err(io)?;
-    scan.report.damage.retain(|damage| !accepted.contains(damage));
+    scan.report.damage.retain(|damage| !damage.is_among(&accepted));
     let damage = scan.report.damage.iter().map(|damage| damage.gap).collect();
     let found = Found { segments: scan.segments, next_number, tip: scan.tip, producers: scan.producers, damage };
     Ok((found, scan.report))

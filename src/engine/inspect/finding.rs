@@ -136,6 +136,14 @@ pub enum What {
     /// An index without a segment.
     #[error("there is no segment to this index")]
     IndexStray,
+    /// An index behind the last segment: its segment was there once.
+    #[error("the segment of this index is missing, with offsets {from} to {to}; a start does not notice it")]
+    SegmentMissing {
+        /// The first offset in the segment.
+        from: Offset,
+        /// The offset after the last one that its index covers.
+        to: Offset,
+    },
     /// A segment without frames of its log.
     #[error("the segment holds no frame of this log: prepared and not used, or cut off; the next start removes it")]
     Unused,
@@ -195,7 +203,10 @@ impl What {
             | Self::IndexStray
             | Self::LossHealed { .. }
             | Self::Snapshot(_) => Severity::Warning,
-            Self::Lost { accepted: false, .. } | Self::Records { .. } | Self::ShardMissing => Severity::Loss,
+            Self::Lost { accepted: false, .. }
+            | Self::Records { .. }
+            | Self::ShardMissing
+            | Self::SegmentMissing { .. } => Severity::Loss,
             Self::NodeFileMissing
             | Self::NodeFileDamaged(_)
             | Self::Unreadable(_)

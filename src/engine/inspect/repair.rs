@@ -23,7 +23,7 @@ impl<R: Runtime> Inspector<R> {
             let accepted =
                 recover::read_losses(&self.rt, &log.path).await.map_err(fail("read losses in", &log.path))?;
             let mut damage = examined.report.damage;
-            damage.retain(|damage| !accepted.contains(damage));
+            damage.retain(|damage| !damage.is_among(&accepted));
             if !damage.is_empty() {
                 out.push(Loss { log, damage });
             }

@@ -11,7 +11,7 @@ use crate::engine::segments::SparseIndex;
 use crate::engine::whole_file;
 use crate::format::frame::{FrameHeader, Kind};
 use crate::format::index::{self, Summary};
-use crate::format::names;
+use crate::format::names::{self, SegmentNumber};
 use crate::format::node::NodeFile;
 use crate::format::record::Records;
 use crate::log::recovery::Verdict;
@@ -258,7 +258,7 @@ impl<R: Runtime> Inspector<R> {
                 let known = accepted.as_deref().unwrap_or_default();
                 summary.at_start = match &accepted {
                     Err(_) => AtStart::Refuses,
-                    Ok(_) if start.report.damage.iter().any(|damage| !known.contains(damage)) => {
+                    Ok(_) if start.report.damage.iter().any(|damage| !damage.is_among(known)) => {
                         // The catalogue does not open with a part of its commands missing.
                         if *group == CATALOG_GROUP { AtStart::Refuses } else { AtStart::Quarantined }
                     }
@@ -267,6 +267,10 @@ impl<R: Runtime> Inspector<R> {
                 };
                 compare_losses(&everything, &start, known, &mut whats);
                 leftovers(&everything, &mut whats);
+                for number in &everything.stray_indexes {
+                    let what = self.verify_stray(path, *number, &everything).await;
+                    whats.push((names::index(*number), what));
+                }
                 for found in &everything.segments {
                     self.verify_index(path, found, &mut whats).await;
                 }
@@ -285,6 +289,21 @@ impl<R: Runtime> Inspector<R> {
         done(&summary);
         out.logs.push(summary);
         Ok(commands)
+    }
+
+    /// An index without a segment: a leftover of what retention removed, or all that is left of the newest segment.
+    async fn verify_stray(&self, dir: &Path, number: SegmentNumber, examined: &Examined<R::Map>) -> What {
+        let group = examined.tip.group;
+        let is_newer = examined.segments.iter().all(|found| found.segment.number < number);
+        match whole_file::read(&self.rt, &dir.join(names::index(number))).await {
+            Ok(Some(file)) if is_newer => match index::decode(&file) {
+                Ok((summary, _)) if summary.group == group && summary.offset > examined.tip.offset => {
+                    What::SegmentMissing { from: summary.first_offset, to: summary.offset }
+                }
+                _ => What::IndexStray,
+            },
+            _ => What::IndexStray,
+        }
     }
 
     /// The index of a segment against what was found in the segment.
@@ -427,19 +446,18 @@ fn compare_losses<M>(
             segment: damage.segment,
             gap: damage.gap,
             reason: reason.clone(),
-            accepted: accepted.contains(damage),
-            at_start: start.report.damage.contains(damage),
+            accepted: damage.is_among(accepted),
+            at_start: damage.is_among(&start.report.damage),
         };
         whats.push((names::segment(damage.segment), what));
     }
-    for damage in start.report.damage.iter().filter(|damage| !everything.report.damage.contains(damage)) {
+    for damage in start.report.damage.iter().filter(|damage| !damage.is_among(&everything.report.damage)) {
         whats.push((names::index(damage.segment), What::LossHealed { gap: damage.gap }));
     }
 }
 
 fn leftovers<M>(examined: &Examined<M>, whats: &mut Vec<(String, What)>) {
     whats.extend(examined.unused.iter().map(|number| (names::segment(*number), What::Unused)));
-    whats.extend(examined.stray_indexes.iter().map(|number| (names::index(*number), What::IndexStray)));
     whats.extend(examined.temporary.iter().map(|name| (name.clone(), What::Temporary)));
     whats.extend(examined.strangers.iter().map(|name| (name.clone(), What::Stranger)));
 }
