@@ -2,6 +2,8 @@
 //!
 //! Decode errors say where they happened (`offset`), what was missing (`need`, `have`) or which value was wrong.
 
+#![forbid(unsafe_code)]
+
 use thiserror::Error;
 
 /// Why bytes could not be decoded.

@@ -29,3 +29,6 @@ pub mod client;
 
 #[cfg(feature = "cli")]
 pub mod config;
+
+#[cfg(feature = "cli")]
+pub mod cli;

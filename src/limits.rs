@@ -1,5 +1,7 @@
 //! Every bound of the node, with its reason. What an operator needs to turn lives in `config` and starts from here.
 
+#![forbid(unsafe_code)]
+
 /// Unit of disk writes: flushes start and end on it. O_DIRECT on the file systems in use wants 512 or 4,096.
 pub const BLOCK_BYTES: usize = 4096;
 
@@ -26,6 +28,10 @@ pub const FRAME_RECORDS_MAX: u32 = 65_536;
 
 /// Bytes that a shard may have accepted and not yet synced. Two of the largest frames: one in flight, one gathering.
 pub const SHARD_UNSYNCED_BYTES_MAX: usize = 2 * (FRAME_BODY_BYTES_MAX as usize + 2 * BLOCK_BYTES);
+
+/// Bytes that all shards of a worker together may have accepted and not yet synced. A shard that has none may always take
+/// one put, so that nobody is locked out.
+pub const WORKER_UNSYNCED_BYTES_MAX: usize = 512 << 20;
 
 /// A flush gathers up to this much in one buffer before the next buffer is started, unless one frame alone is larger.
 pub const FLUSH_BYTES_MAX: usize = 1 << 20;

@@ -1,3 +1,7 @@
-//! The `millstream` command.
+//! The `millstream` command. Everything it does is in the library, where it can be tested.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millstream::cli::run(std::env::args_os())
+}

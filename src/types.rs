@@ -3,6 +3,8 @@
 //! An offset, a frame index, a file position and a byte size are all `u64` to the machine and four different things to
 //! a log. Each is a newtype here; conversions are written out where they happen.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 macro_rules! number {

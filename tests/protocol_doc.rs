@@ -3,6 +3,8 @@
 //!
 //! A generated part stands between `<!-- generated: name -->` and `<!-- end -->`. Everything else is written by hand.
 
+#![allow(clippy::disallowed_methods, reason = "reads and writes a document; runs in no node")]
+
 use std::fmt::Write as _;
 
 use bytes::BytesMut;

@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 
 use crate::format::names::{self, SegmentNumber};
 use crate::limits;
+use crate::runtime::local::Notify;
 use crate::runtime::{File, Open, Runtime};
 use crate::shard::admission::PutRefusal;
 use crate::types::{GroupId, Term, WorkerId};
@@ -69,6 +70,10 @@ pub struct Env<R: Runtime> {
     pub tuning: Tuning,
     /// How the disk stands; set by the worker's watcher.
     pub disk: Cell<DiskState>,
+    /// Bytes that all logs have accepted and not yet synced.
+    pub unsynced: Cell<usize>,
+    /// Told when [`Env::unsynced`] shrinks.
+    pub room: Notify,
     disk_numbers: Cell<(u64, u64)>,
     files: RefCell<BTreeMap<(GroupId, SegmentNumber), OpenFile<R>>>,
     uses: Cell<u64>,
@@ -93,6 +98,8 @@ impl<R: Runtime> Env<R> {
             term,
             tuning,
             disk: Cell::default(),
+            unsynced: Cell::default(),
+            room: Notify::new(),
             disk_numbers: Cell::default(),
             files: RefCell::default(),
             uses: Cell::default(),

@@ -30,7 +30,10 @@ use crate::engine::whole_file;
 use crate::format::index::{self, Gap};
 use crate::format::names::{self, SegmentNumber};
 use crate::format::segment::{FRAMES_AT, SegmentHeader};
-use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
+use crate::limits::{
+    BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SHARD_UNSYNCED_BYTES_MAX, SYNC_INTERVAL_US,
+    WORKER_UNSYNCED_BYTES_MAX,
+};
 use crate::log::gather::{Batch, Flush, FramePlace, Gather, Placed, Reign};
 use crate::log::marks::{Mark, Marks};
 use crate::log::sizing;
@@ -153,6 +156,8 @@ pub(super) struct State<R: Runtime> {
     next_number: SegmentNumber,
     buffer_bytes: usize,
     writing: bool,
+    /// Background tasks under way: preparing a segment, saving an index.
+    jobs: usize,
     hinted: bool,
     synced_at: MonoUs,
 }
@@ -248,6 +253,7 @@ impl<R: Runtime> Log<R> {
                 next_number,
                 buffer_bytes: BLOCK_BYTES,
                 writing: false,
+                jobs: 0,
                 hinted: true,
                 synced_at: now,
             }),
@@ -330,7 +336,9 @@ impl<R: Runtime> Log<R> {
             return answer;
         }
         let _turn = self.turnstile.acquire(1).await;
-        self.changed.until(|| self.try_room(body_len)).await
+        let here = self.changed.until(|| self.try_room(body_len));
+        let elsewhere = self.env.room.until(|| self.try_room(body_len));
+        future::or(here, elsewhere).await
     }
 
     /// What [`Log::room`] would say without waiting; `None` if it would wait.
@@ -340,9 +348,11 @@ impl<R: Runtime> Log<R> {
             return Some(Err(refusal));
         }
         let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.as_ref().len(), body_len));
+        let (unsynced, more) = (state.admission.accepted_unsynced(), state.buffer_for(body_len));
         let room = fits
-            || state.admission.accepted_unsynced() + state.buffer_for(body_len)
-                <= crate::limits::SHARD_UNSYNCED_BYTES_MAX;
+            || unsynced == 0
+            || (unsynced + more <= SHARD_UNSYNCED_BYTES_MAX
+                && self.env.unsynced.get() + more <= WORKER_UNSYNCED_BYTES_MAX);
         room.then_some(Ok(()))
     }
 
@@ -400,7 +410,7 @@ impl<R: Runtime> Log<R> {
             state.seal_gather(&self.env.rt, reign);
             let bytes = state.buffer_for(batch.body.len());
             match state.admission.admit(bytes).map_err(AppendError::Refused)? {
-                Admit::Now => {}
+                Admit::Now => self.env.unsynced.set(self.env.unsynced.get() + bytes),
                 Admit::Wait => panic!("a put of {} bytes did not wait for room", batch.body.len()),
             }
             state.buffer = Some(self.env.rt.alloc(bytes));
@@ -434,7 +444,7 @@ impl<R: Runtime> Log<R> {
         self.work.notify();
         let idle = || {
             let state = self.state.borrow();
-            (!state.writing && !matches!(state.next, Next::Preparing)).then_some(())
+            (!state.writing && state.jobs == 0).then_some(())
         };
         self.changed.until(idle).await;
         drop(self.saving.acquire(1).await);
@@ -603,7 +613,7 @@ impl<R: Runtime> Log<R> {
             // Taken now: the table stands exactly at the end of the sealed segment.
             let producers = encode_producers(&state.committed);
             let log = self.me();
-            self.env.rt.spawn(TaskClass::Background, async move { log.save_index(Some((number, producers))).await });
+            self.job(&mut state, async move { log.save_index(Some((number, producers))).await });
         }
         Ok(place)
     }
@@ -650,6 +660,17 @@ impl<R: Runtime> Log<R> {
         Ok(file)
     }
 
+    /// Runs something in the background that must have ended before the log can be destroyed.
+    fn job(&self, state: &mut State<R>, work: impl Future<Output = ()> + 'static) {
+        state.jobs += 1;
+        let log = self.me();
+        self.env.rt.spawn(TaskClass::Background, async move {
+            work.await;
+            log.state.borrow_mut().jobs -= 1;
+            log.changed.notify();
+        });
+    }
+
     /// Prepares the next segment in time, and saves the index of a long active one.
     fn look_ahead(&self) {
         let mut state = self.state.borrow_mut();
@@ -660,7 +681,7 @@ impl<R: Runtime> Log<R> {
         if half_full && matches!(state.next, Next::Missing) {
             state.next = Next::Preparing;
             let log = self.me();
-            self.env.rt.spawn(TaskClass::Background, async move {
+            self.job(&mut state, async move {
                 let next = match log.prepare(0).await {
                     Ok(prepared) => Next::Ready(prepared),
                     Err(error) => {
@@ -678,7 +699,7 @@ impl<R: Runtime> Log<R> {
                 active.indexed_pos = end_pos;
             }
             let log = self.me();
-            self.env.rt.spawn(TaskClass::Background, async move { log.save_index(None).await });
+            self.job(&mut state, async move { log.save_index(None).await });
         }
     }
 
@@ -766,6 +787,7 @@ impl<R: Runtime> Log<R> {
                 state.committed_tip = flush.tip;
                 state.marks.commit(flush.end);
                 state.admission.synced(admitted);
+                self.env.unsynced.set(self.env.unsynced.get() - admitted);
                 let kept = !flush.frames.is_empty();
                 if kept {
                     state.tail.push_back(TailFlush { buffer, frames: flush.frames });
@@ -787,6 +809,7 @@ impl<R: Runtime> Log<R> {
             }
         }
         self.changed.notify();
+        self.env.room.notify();
     }
 
     /// Writes one pad block that says that everything so far is durable: from now on damage to the last frames cannot be
@@ -817,6 +840,8 @@ impl<R: Runtime> Log<R> {
         state.writing = false;
         state.queue.clear();
         state.buffer = None;
+        // What the writer held at the time is gone too.
+        self.env.unsynced.set(self.env.unsynced.get() - state.admission.accepted_unsynced());
         for Waiting { ack, .. } in state.acks.fail_all() {
             ack.sink.acked(ack.token, Err(OutcomeUnknown));
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::catalog::{Settings, Status};
 use crate::engine::env::Env;
 use crate::engine::log::{Found, Log};
-use crate::engine::recover::{self, RecoverError, Report};
+use crate::engine::recover::{self, Report};
 use crate::engine::shard::{Identity, Shard};
 use crate::engine::{retention, whole_file};
 use crate::format::index::Gap;
@@ -49,6 +49,18 @@ pub struct Opened {
     pub quarantined: Vec<(Identity, Report)>,
     /// Shards that could not be opened at all, with the reason.
     pub failed: Vec<(Identity, String)>,
+}
+
+impl Opened {
+    /// Adds what another worker found.
+    pub fn add(&mut self, other: Self) {
+        self.shards += other.shards;
+        self.records += other.records;
+        self.scanned_bytes += other.scanned_bytes;
+        self.cut += other.cut;
+        self.quarantined.extend(other.quarantined);
+        self.failed.extend(other.failed);
+    }
 }
 
 /// The shards of one worker.
@@ -100,9 +112,14 @@ impl<R: Runtime> Shards<R> {
             }
             return;
         }
+        if known.status == Status::Deleting {
+            if let Err(error) = retention::remove_log(&self.env.rt, &dir).await {
+                opened.borrow_mut().failed.push((known.id, error.to_string()));
+            }
+            return;
+        }
         let (found, report) = match recover::recover(&self.env, known.id.group, &dir).await {
             Ok(found) => found,
-            Err(RecoverError::Missing(_)) if known.status == Status::Deleting => return,
             Err(error) => {
                 opened.borrow_mut().failed.push((known.id, error.to_string()));
                 (unreadable(known.id.group), Report::default())
@@ -120,9 +137,6 @@ impl<R: Runtime> Shards<R> {
             }
         }
         let log = Log::new(Rc::clone(&self.env), dir, found, known.settings.durability);
-        if known.status == Status::Deleting {
-            log.refuse(PutRefusal::Deleting);
-        }
         self.insert(Shard::new(Rc::clone(&self.env), known.id, log, known.settings));
     }
 

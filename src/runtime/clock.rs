@@ -1,5 +1,11 @@
 //! Time and randomness of the machine, for the runtimes that run on one. The only place that reads a clock.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the shell: the machine is used here and nowhere else"
+)]
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

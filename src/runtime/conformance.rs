@@ -6,6 +6,7 @@
 //! An implementation runs them one test each with `runtime_tests!(run)` or `reactor_tests!(run)`, where `run` gets the
 //! check as a closure, makes a runtime and a place, and drives the check to its end; or all in a row with [`runtime`].
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "compares the seam with the machine behind it")]
 // The traits have no `Send` futures, see the seam.
 #![allow(async_fn_in_trait)]
 
@@ -68,9 +69,20 @@ async fn soon<R: Reactor, T>(rt: &R, what: &str, future: impl Future<Output = T>
         rt.sleep(PATIENCE).await;
         None
     };
-    futures_lite::future::or(in_time, too_late)
+    // The timer first: when it goes off, the other must not get a poll that nothing woke it for.
+    futures_lite::future::or(too_late, in_time)
         .await
         .unwrap_or_else(|| panic!("{what}: nothing happened for {PATIENCE:?}"))
+}
+
+/// What `waiting` resolves with once `act` has run beside it: it must be woken, looking again is not enough.
+async fn woken_by<R: Reactor, T>(rt: &R, what: &str, waiting: impl Future<Output = T>, act: impl AsyncFnOnce()) -> T {
+    let acting = async {
+        rt.yield_now().await;
+        act().await;
+    };
+    // `zip` polls `waiting` first, and again only when something wakes this task.
+    soon(rt, what, futures_lite::future::zip(waiting, acting)).await.0
 }
 
 /// Tries again until `attempt` gives something.
@@ -159,9 +171,9 @@ macro_rules! runtime_tests {
     };
 }
 
+pub(crate) use each_in_turn;
 #[cfg(test)]
-pub(crate) use {each_as_test, reactor_tests, runtime_tests};
-pub(crate) use {each_in_turn, reactor_checks, runtime_checks};
+pub(crate) use {each_as_test, reactor_checks, reactor_tests, runtime_checks, runtime_tests};
 
 /// Runs every check of [`Reactor`].
 pub async fn reactor<R: Reactor>(rt: &R, place: &impl Link<R>) {

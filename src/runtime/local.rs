@@ -131,6 +131,12 @@ impl<T> Drop for Fill<T> {
 impl<T> OneShot<T> {
     /// Resolves with the value, or `None` if the other end was dropped without one.
     pub async fn wait(self) -> Option<T> {
+        self.take().await
+    }
+
+    /// As [`OneShot::wait`], for a receiver that may stop waiting and come back: dropping it loses nothing. The value
+    /// comes once, then `None`.
+    pub async fn take(&self) -> Option<T> {
         poll_fn(|cx| {
             if let Some(value) = self.slot.value.take() {
                 return Poll::Ready(Some(value));
@@ -258,6 +264,14 @@ impl Semaphore {
 }
 
 impl Permit {
+    /// Takes over the permits of `other`, which are then given back together with these.
+    ///
+    /// Panics if they come from different semaphores.
+    pub fn merge(&mut self, mut other: Permit) {
+        assert!(Rc::ptr_eq(&self.semaphore, &other.semaphore), "permits of different semaphores do not mix");
+        self.permits += std::mem::take(&mut other.permits);
+    }
+
     /// Gives `permits` of these back early; never more than are held.
     pub fn release(&mut self, permits: usize) {
         let permits = permits.min(self.permits);
@@ -352,6 +366,11 @@ mod tests {
             drop(permit);
             drop(waiting);
             assert_eq!(sem.free(), 4, "granted to a future that was then dropped");
+            let mut both = sem.acquire(1).await;
+            both.merge(sem.acquire(2).await);
+            assert_eq!(sem.free(), 1);
+            drop(both);
+            assert_eq!(sem.free(), 4, "merged permits come back together");
         });
     }
 }

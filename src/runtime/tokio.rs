@@ -1,5 +1,11 @@
 //! A [`Reactor`] on tokio, so that clients run in ordinary programs: current-thread runtime, tasks in a `LocalSet`.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the shell: the machine is used here and nowhere else"
+)]
+
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr};
@@ -35,6 +41,32 @@ impl TokioReactor {
 pub fn block_on<T>(work: impl AsyncFnOnce(TokioReactor) -> T) -> io::Result<T> {
     let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(::tokio::task::LocalSet::new().block_on(&runtime, work(TokioReactor::current())))
+}
+
+/// What a thread beside the reactor brings, in its order: for input that can only be read by blocking.
+#[derive(Debug)]
+pub struct FromThread<T>(::tokio::sync::mpsc::Receiver<T>);
+
+/// Takes what the thread brings. Waits while `capacity` of it is not taken; `false` once nobody wants any more.
+pub type Bring<'a, T> = &'a dyn Fn(T) -> bool;
+
+/// Runs `work` on a thread of its own, which ends when it returns. At most `capacity` values wait to be taken.
+pub fn from_thread<T: Send + 'static>(
+    capacity: usize,
+    work: impl FnOnce(Bring<'_, T>) + Send + 'static,
+) -> io::Result<FromThread<T>> {
+    let (sender, receiver) = ::tokio::sync::mpsc::channel(capacity);
+    std::thread::Builder::new()
+        .name("millstream-input".to_owned())
+        .spawn(move || work(&|value| sender.blocking_send(value).is_ok()))?;
+    Ok(FromThread(receiver))
+}
+
+impl<T> FromThread<T> {
+    /// The next value; `None` once the thread has ended and everything was taken. Dropping it loses nothing.
+    pub async fn next(&mut self) -> Option<T> {
+        self.0.recv().await
+    }
 }
 
 impl Reactor for TokioReactor {

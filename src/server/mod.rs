@@ -1,1 +1,27 @@
-//! Procedures at the edge.
+//! Procedures at the edge: the node, its workers, connections of the native protocol.
+//!
+//! A worker owns its shards and its connections. A request for a shard of another worker is forwarded through a bounded
+//! mailbox ([`links`]) and answered as if it had been local. `server` holds no decision about data: it translates between
+//! the protocol and typed operations of the engine.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`node`] | start, readiness, drain and stop of all workers |
+//! | [`worker`] | one worker: operations on shards, here or elsewhere |
+//! | [`links`], [`mail`] | messages between workers |
+//! | [`admin`] | changes of the catalogue, carried out on all workers |
+//! | [`connection`], [`requests`], [`outbox`], [`subscription`] | one native connection |
+//! | [`failure`] | what can go wrong, and what each protocol says then |
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod connection;
+pub mod failure;
+pub mod links;
+pub mod mail;
+pub mod node;
+pub mod outbox;
+pub mod put_keyed;
+pub mod requests;
+pub mod subscription;
+pub mod worker;

@@ -120,6 +120,11 @@ impl Core {
         self.timer_rng.borrow_mut().below(self.options.timer_late_us_max + 1)
     }
 
+    /// Whether a yield lets time pass, or only others run that are ready now.
+    pub(crate) fn yield_takes_time(&self) -> bool {
+        self.timer_rng.borrow_mut().coin()
+    }
+
     // ---- events to come
 
     /// Lets something happen `after_us` from now.

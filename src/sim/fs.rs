@@ -17,25 +17,45 @@ use super::process::Process;
 use crate::limits::BLOCK_BYTES;
 use crate::runtime::{DiskSpace, File, Open};
 
-/// A buffer being filled.
+/// A buffer being filled. Aligned as for O_DIRECT, so that nothing above the seam learns otherwise here.
 #[derive(Debug)]
-pub struct SimBufMut(pub(crate) Vec<u8>);
+pub struct SimBufMut {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl SimBufMut {
+    /// `len` zeros at a multiple of the block size.
+    pub(crate) fn zeroed(len: usize) -> Self {
+        let bytes = vec![0; len + BLOCK_BYTES];
+        let start = bytes.as_ptr().align_offset(BLOCK_BYTES);
+        assert!(start <= BLOCK_BYTES, "bytes can be aligned");
+        let mut buf = Self { bytes, start };
+        buf.bytes.truncate(start + len);
+        buf
+    }
+
+    /// The first `len` bytes, to be shared.
+    pub(crate) fn freeze(self, len: usize) -> SimBuf {
+        SimBuf(Bytes::from(self.bytes).slice(self.start..self.start + len))
+    }
+}
 
 impl AsRef<[u8]> for SimBufMut {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.bytes[self.start..]
     }
 }
 
 impl AsMut<[u8]> for SimBufMut {
     fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.bytes[self.start..]
     }
 }
 
 /// A shared buffer.
 #[derive(Clone, Debug)]
-pub struct SimBuf(pub(crate) Bytes);
+pub struct SimBuf(Bytes);
 
 impl Deref for SimBuf {
     type Target = [u8];
@@ -119,7 +139,10 @@ impl File for SimFile {
         self.handle
             .process
             .whole_disk_op(DiskOp::Read, &self.path, [pos, len as u64], move |_| {
-                Ok(SimBuf(Bytes::from(node.state.borrow().visible().read(pos, len))))
+                let bytes = node.state.borrow().visible().read(pos, len);
+                let mut buf = SimBufMut::zeroed(bytes.len());
+                buf.as_mut().copy_from_slice(&bytes);
+                Ok(buf.freeze(bytes.len()))
             })
             .await
     }
@@ -135,9 +158,6 @@ impl File for SimFile {
 
     async fn allocate(&self, len: u64) -> io::Result<()> {
         self.check_writable()?;
-        if len == 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
         let node = self.node();
         self.handle
             .process
@@ -266,6 +286,8 @@ impl Process {
     }
 }
 
+/// A path as text; no system call takes one with a zero byte.
 fn text(path: &Path) -> io::Result<Rc<str>> {
-    path.to_str().map(Rc::from).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    let text = path.to_str().filter(|text| !text.contains('\0'));
+    text.map(Rc::from).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

@@ -113,6 +113,17 @@ impl Process {
         Sleep { core: &self.core, at_us, timer: None }.await;
         self.alive().await;
     }
+
+    /// Lets others run, for up to a microsecond of virtual time: who yields until something happens sees it happen.
+    pub(crate) async fn yield_now(&self) {
+        self.alive().await;
+        if self.core.yield_takes_time() {
+            Sleep { core: &self.core, at_us: self.core.now_us() + 1, timer: None }.await;
+        } else {
+            futures_lite::future::yield_now().await;
+        }
+        self.alive().await;
+    }
 }
 
 /// A timer; dropping it takes it back.

@@ -1,14 +1,10 @@
 //! The runtime seam on a simulated host.
 
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::task::Poll;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::fs::{SimBuf, SimBufMut, SimFile, SimLock, SimMap};
 use super::mailbox::{SimReceiver, SimSender, mailbox};
@@ -64,16 +60,7 @@ impl Reactor for SimRuntime {
     }
 
     async fn yield_now(&self) {
-        let yielded = Cell::new(false);
-        poll_fn(|cx| {
-            if yielded.replace(true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-        self.process.alive().await;
+        self.process.yield_now().await;
     }
 
     fn random(&self) -> u64 {
@@ -105,15 +92,14 @@ impl Runtime for SimRuntime {
     fn alloc(&self, len: usize) -> SimBufMut {
         assert!(len > 0, "a buffer of no bytes");
         assert!(len.is_multiple_of(BLOCK_BYTES), "a buffer of {len} bytes is not made of blocks");
-        SimBufMut(vec![0; len])
+        SimBufMut::zeroed(len)
     }
 
     fn freeze(&self, buf: SimBufMut, len: usize) -> SimBuf {
-        assert!(len <= buf.0.len(), "{len} of {} bytes cannot be frozen", buf.0.len());
+        let have = buf.as_ref().len();
+        assert!(len <= have, "{len} of {have} bytes cannot be frozen");
         assert!(len.is_multiple_of(BLOCK_BYTES), "{len} bytes are not made of blocks");
-        let mut bytes = Bytes::from(buf.0);
-        bytes.truncate(len);
-        SimBuf(bytes)
+        buf.freeze(len)
     }
 
     async fn open(&self, path: &Path, how: Open) -> io::Result<SimFile> {

@@ -2,7 +2,7 @@
 
 use futures_lite::future::{poll_once, zip};
 
-use super::{Place, soon};
+use super::{Place, soon, woken_by};
 use crate::runtime::{ConnectedReceiver, ConnectedSender, Receiver, Runtime, Sender};
 
 type Tx<R, T> = <<R as Runtime>::Sender<T> as Sender<T>>::Connected;
@@ -49,10 +49,8 @@ pub async fn a_full_one_waits_for_room<R: Runtime>(rt: &R, _: &Place) {
     tx.try_send(1).expect("there is room");
     tx.try_send(2).expect("there is room");
     assert!(poll_once(tx.send(99)).await.is_none());
-    let mut waiting = Box::pin(tx.send(3));
-    assert!(poll_once(&mut waiting).await.is_none());
-    assert_eq!(soon(rt, "receiving", rx.recv()).await, Some(1));
-    soon(rt, "the waiting send", waiting).await.expect("there is room");
+    let taking = async || assert_eq!(rx.recv().await, Some(1));
+    woken_by(rt, "the waiting send", tx.send(3), taking).await.expect("there is room");
     assert_eq!(soon(rt, "receiving", rx.recv()).await, Some(2));
     assert_eq!(soon(rt, "receiving", rx.recv()).await, Some(3));
     assert!(poll_once(rx.recv()).await.is_none());
@@ -68,10 +66,7 @@ pub async fn closing_by_the_sender<R: Runtime>(rt: &R, _: &Place) {
         assert_eq!(soon(rt, "receiving", rx.recv()).await, expected);
     }
     let (tx, rx) = connected::<R, u32>(rt, 4).await;
-    let mut waiting = Box::pin(rx.recv());
-    assert!(poll_once(&mut waiting).await.is_none());
-    drop(tx);
-    assert_eq!(soon(rt, "the waiting receiver", waiting).await, None);
+    assert_eq!(woken_by(rt, "the waiting receiver", rx.recv(), async || drop(tx)).await, None);
 }
 
 /// Once the receiver is gone, messages come back, also to a sender that waits for room.
@@ -82,10 +77,7 @@ pub async fn closing_by_the_receiver<R: Runtime>(rt: &R, _: &Place) {
     assert_eq!(soon(rt, "sending", tx.send(2)).await, Err(2));
     let (tx, rx) = connected::<R, u32>(rt, 1).await;
     tx.try_send(1).expect("there is room");
-    let mut waiting = Box::pin(tx.send(2));
-    assert!(poll_once(&mut waiting).await.is_none());
-    drop(rx);
-    assert_eq!(soon(rt, "the waiting sender", waiting).await, Err(2));
+    assert_eq!(woken_by(rt, "the waiting sender", tx.send(2), async || drop(rx)).await, Err(2));
 }
 
 /// Connecting resolves when both ends have come, or when one never will.
@@ -98,10 +90,7 @@ pub async fn both_must_connect<R: Runtime>(rt: &R, _: &Place) {
     assert_eq!(soon(rt, "receiving", rx.recv()).await, Some(7));
 
     let (tx, rx) = R::mailbox::<u32>(1);
-    let mut connecting = Box::pin(tx.connect());
-    assert!(poll_once(&mut connecting).await.is_none());
-    drop(rx);
-    let tx = soon(rt, "the receiver never comes", connecting).await;
+    let tx = woken_by(rt, "the receiver never comes", tx.connect(), async || drop(rx)).await;
     assert_eq!(tx.try_send(1), Err(1));
 
     let (tx, rx) = R::mailbox::<u32>(1);
@@ -120,6 +109,6 @@ pub async fn waiting_often_costs_nothing<R: Runtime>(rt: &R, _: &Place) {
     for _ in 0..70_000 {
         assert!(poll_once(&mut waiting).await.is_none());
     }
-    tx.try_send(1).expect("there is room");
-    assert_eq!(soon(rt, "receiving", waiting).await, Some(1));
+    let sending = async || tx.try_send(1).expect("there is room");
+    assert_eq!(woken_by(rt, "the waiting receiver", waiting, sending).await, Some(1));
 }

@@ -5,6 +5,11 @@
 //!
 //! Start: [`preflight`] says what is missing on this machine, [`launch::launch`] starts the workers.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the shell: the machine is used here and nowhere else"
+)]
 #![expect(
     unsafe_code,
     reason = "system calls, lent descriptors and uninitialised buffers; each block says why it is sound"

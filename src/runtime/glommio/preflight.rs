@@ -297,6 +297,25 @@ fn list(cpus: &[usize]) -> String {
     cpus.join(",")
 }
 
+/// Raises the number of files this process may have open to what it is allowed to: many systems start programs with 1,024,
+/// fewer than a node with some hundred shards and clients needs.
+///
+/// # Errors
+/// When the limit cannot be read or set.
+pub fn raise_file_limit() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the answer and outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is initialised and outlives the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Whether `path` is a directory in which files can be made, written and read with direct I/O.
 ///
 /// # Errors

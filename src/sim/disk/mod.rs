@@ -1,5 +1,5 @@
 //! A host's disk: a pure model of what completed, what is durable, and what a crash leaves. It knows no task and no
-//! timer; [`super::fs`] decides when an operation completes and calls in here then.
+//! timer; the module `fs` decides when an operation completes and calls in here then.
 //!
 //! ```text
 //! operation completes     a write is visible, unsynced      a killed process loses nothing that completed

@@ -90,9 +90,17 @@ fn an_ended_worker_closes_its_mailboxes() {
         })
     });
     let ours = Arc::clone(&token);
-    run_unpinned(|_| async move {
+    run_unpinned(|rt| async move {
         let tx = tx.connect().await;
         while tx.send(Arc::clone(&ours)).await.is_ok() {}
+        // Though this end is still there. The other thread may be at it just now.
+        for _ in 0..1_000 {
+            if Arc::strong_count(&ours) <= 2 {
+                break;
+            }
+            rt.sleep(Duration::from_millis(1)).await;
+        }
+        assert!(Arc::strong_count(&ours) <= 2, "unread messages live on");
     })
     .expect("an executor");
     reader.join().expect("no panic").expect("an executor");
@@ -275,7 +283,7 @@ fn waiting_operations_bear_many_polls() {
         }
         let addr = listener.local_addr().expect("it listens");
         let (here, there) = futures_lite::future::zip(rt.connect(addr), accepting).await;
-        (here.expect("somebody listens"), there.expect("somebody connects"));
+        drop((here.expect("somebody listens"), there.expect("somebody connects")));
     })
     .expect("an executor");
 }

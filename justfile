@@ -1,0 +1,25 @@
+# The few entry points. CI (.ci/run) runs the same commands without just.
+
+# Lists them.
+default:
+    @just --list
+
+# Formatting, lints, documentation, the build without the shell.
+check:
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+    cargo check --no-default-features --features sim --locked
+
+# All tests but the long seeds.
+test:
+    cargo test --locked
+
+# The node on real data: every stanza of the Debian package index, with a kill half-way.
+real:
+    cargo build --locked
+    python3 tests/real_input.py target/debug/millstream
+
+# Licences and advisories of the dependencies; needs cargo-deny.
+deny:
+    cargo deny check

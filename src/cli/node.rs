@@ -1,0 +1,247 @@
+//! `millstream serve`: from settings to a running node, and to a clean end.
+
+#![expect(clippy::disallowed_methods, reason = "reads settings before the node runs; nothing here runs on a worker")]
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::catalog::Settings;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::serve::ServeArgs;
+use crate::config::{Config, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
+use crate::engine::env::Tuning;
+use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, launch};
+use crate::runtime::glommio::{GlommioRuntime, port_is_free, preflight, signals};
+use crate::server::node::{self, DiskLimit, DiskLimits, NodeError, Options, Report, Seed, Supervisor};
+
+/// Runs a node until it is told to stop.
+pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let file_text = match &args.config {
+        Some(path) => Some(read_text(path)?),
+        None => None,
+    };
+    let variables = std::env::vars().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+    let loaded = args.load(variables, file_text)?;
+    if args.print_config {
+        return io::stdout().write_all(loaded.to_toml().as_bytes()).map_err(Failure::from_output);
+    }
+    let config = loaded.config;
+    start_log(&config);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let (options, places) = prepare(&config)?;
+    let stop = signals::on_termination().map_err(|error| Failure::new(Exit::Failure, error))?;
+    let cpus: Vec<usize> = places.iter().map(|place| usize::from(place.cpu)).collect();
+    let launch_options = LaunchOptions {
+        cpus: cpus.clone(),
+        spin_before_park: Duration::from_micros(config.spin_us.0.into()),
+        name: "millstream".to_owned(),
+        ..LaunchOptions::default()
+    };
+    let workers = u16::try_from(places.len()).expect("CPUs are counted in 16 bits");
+    let seeds = node::seeds::<GlommioRuntime>(&options, workers).into_iter().map(|seed| {
+        let herald = Herald { begun, cpus: cpus.clone(), stop: stop.clone() };
+        move |rt: GlommioRuntime| run(seed, rt, herald)
+    });
+    let running = launch(&launch_options, seeds.collect()).map_err(|error| launch_failure(&error))?;
+    let mut failures = Vec::new();
+    for worker in running {
+        match worker.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failures.push(node_failure(&error)),
+            Err(error) => failures.push(launch_failure(&error)),
+        }
+    }
+    // One worker says why; the others only say that it did.
+    failures.sort_by_key(|failure| failure.messages.is_empty());
+    match failures.into_iter().next() {
+        None => say("stopped cleanly\n"),
+        Some(failure) => Err(failure),
+    }
+}
+
+async fn run(seed: Seed<GlommioRuntime>, rt: GlommioRuntime, herald: Herald) -> Result<(), NodeError> {
+    let stop = herald.stop.clone();
+    let result = seed.run(rt, herald).await;
+    if result.is_err() {
+        // The others must not go on without this one.
+        stop.request();
+    }
+    result
+}
+
+/// Checks the machine and turns settings into what the node wants to know.
+fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
+    let unfit = |error: preflight::PreflightError| Failure::new(Exit::Failure, error);
+    preflight::check_io_uring().map_err(unfit)?;
+    let online = preflight::online_cpus().map_err(unfit)?;
+    let online: Vec<u16> = online.into_iter().filter_map(|cpu| u16::try_from(cpu).ok()).collect();
+    let places = config.placement(&online).map_err(|error| Failure::new(Exit::Usage, error))?;
+    preflight::check_memlock(places.len()).map_err(unfit)?;
+    if let Err(error) = preflight::raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    if !config.data.exists() {
+        std::fs::create_dir(&config.data).map_err(|error| {
+            Failure::new(
+                Exit::Failure,
+                format_args!("cannot create the data directory {}: {error}", config.data.display()),
+            )
+        })?;
+    }
+    preflight::check_directory(&config.data).map_err(unfit)?;
+    let token = match &config.auth_token_file {
+        Some(path) => Some(read_token(path)?.reveal().as_bytes().to_vec()),
+        None => None,
+    };
+    let listen = settle_port(config.listen)?;
+    let options = Options {
+        data: config.data.clone(),
+        listen,
+        direct_ports: places.iter().map(|place| place.direct_port).collect(),
+        token,
+        stream_defaults: Settings {
+            retention_hours: config.stream_retention.0,
+            record_bytes_max: config.stream_record_max.0,
+            durability: config.stream_durability,
+        },
+        disk: DiskLimits {
+            warn: disk_limit(config.disk_warn),
+            slow: disk_limit(config.disk_slow),
+            refuse: disk_limit(config.disk_refuse),
+        },
+        tuning: Tuning {
+            tail_bytes_max: usize::try_from(config.tail_cache.0).unwrap_or(usize::MAX),
+            ..Tuning::default()
+        },
+    };
+    Ok((options, places))
+}
+
+const fn disk_limit(reserve: Reserve) -> DiskLimit {
+    match reserve {
+        Reserve::Percent(percent) => DiskLimit::Percent(percent),
+        Reserve::Bytes(bytes) => DiskLimit::Bytes(bytes.0),
+    }
+}
+
+/// The address all workers share. They share the port too, so a free one must be found before they start; and sharing
+/// would hide that another program has it.
+fn settle_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    let fail = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another program listens there, choose another port with --listen",
+            _ => "",
+        };
+        Failure::new(Exit::Failure, format_args!("cannot listen on {listen}: {error}{hint}"))
+    };
+    if listen.port() == 0 {
+        return TcpListener::bind(listen).and_then(|listener| listener.local_addr()).map_err(fail);
+    }
+    port_is_free(listen).map_err(fail)?;
+    Ok(listen)
+}
+
+/// Reads the token in a file.
+pub fn read_token(path: &Path) -> Result<Token, Failure> {
+    Token::from_file_text(&read_text(path)?)
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("token file {}: {error}", path.display())))
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("cannot read {}: {error}", path.display())))
+}
+
+fn start_log(config: &Config) {
+    let level = match config.log_level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+    // Fails only if a log was started before: then that one serves.
+    let _ = match config.log_format {
+        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+fn node_failure(error: &NodeError) -> Failure {
+    match error {
+        NodeError::Aborted => Failure { exit: Exit::Failure, messages: Vec::new() },
+        NodeError::Data(_) | NodeError::Catalog(_) | NodeError::Listen { .. } => Failure::new(Exit::Failure, error),
+    }
+}
+
+fn launch_failure(error: &LaunchError) -> Failure {
+    Failure::new(Exit::Failure, error)
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::from_output)
+}
+
+/// Tells the operator that the node is ready, and the node that it is to stop.
+struct Herald {
+    begun: Instant,
+    cpus: Vec<usize>,
+    stop: signals::Termination,
+}
+
+impl Supervisor for Herald {
+    fn ready(&self, report: &Report) {
+        let text = describe(report, &self.cpus, self.begun.elapsed());
+        // A closed standard output is no reason not to serve.
+        let _ = say(&text);
+    }
+
+    async fn stop(&self) {
+        self.stop.requested(1).await;
+    }
+}
+
+/// What the operator reads once the node is ready.
+fn describe(report: &Report, cpus: &[usize], took: Duration) -> String {
+    let Report { node, is_new, listen, direct, streams, opened } = report;
+    let mut out = String::new();
+    let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
+    let cpus = list(&mut cpus.iter().map(ToString::to_string));
+    let direct = list(&mut direct.iter().map(ToString::to_string));
+    let found = if *is_new { "new" } else { "found" };
+    let mut line = |name: &str, text: String| writeln!(out, "  {name:<9} {text}").expect("a string takes all");
+    line("node", format!("{:032x}, term {}, data directory {found}", node.node_id, node.term));
+    line("listen", format!("{listen} (native protocol, all workers)"));
+    line("direct", format!("{direct} (one per worker, on CPU {cpus})"));
+    line(
+        "recovered",
+        format!(
+            "{streams} streams, {} shards, {} records; {} bytes scanned, {} unfinished writes left behind",
+            opened.shards, opened.records, opened.scanned_bytes, opened.cut
+        ),
+    );
+    for (id, report) in &opened.quarantined {
+        for damage in &report.damage {
+            let gap = damage.gap;
+            line(
+                "DAMAGED",
+                format!(
+                    "stream {} {}: offsets {} to {} are lost (segment {}, position {}); the shard takes no puts until `millstream log repair`",
+                    id.stream, id.number, gap.from_offset, gap.to_offset, damage.segment, gap.from_pos
+                ),
+            );
+        }
+    }
+    for (id, reason) in &opened.failed {
+        line("FAILED", format!("stream {} {}: {reason}", id.stream, id.number));
+    }
+    format!("millstream {} is ready after {:.3} s\n{out}", env!("CARGO_PKG_VERSION"), took.as_secs_f64())
+}

@@ -1,0 +1,161 @@
+//! `millstream get` and `millstream tail`: records of a stream, of one shard or of all.
+
+use std::io::{self, Write};
+
+use crate::cli::args::ReadArgs;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::moment::From;
+use crate::cli::output::{Format, Shown};
+use crate::cli::remote::{self, Remote, failure};
+use crate::client::{Consumer, ConsumerOptions, Error, Merged, Mode, Record, Start, Stop};
+use crate::runtime::Reactor;
+use crate::runtime::tokio::TokioReactor;
+use crate::types::ShardNumber;
+
+/// Output is handed on when this much has gathered, or nothing more is at hand.
+const FLUSH_BYTES: usize = 256 << 10;
+
+/// Runs `get` (by asking for records) or `tail` (by being pushed records).
+pub fn run(args: &ReadArgs, mode: Mode) -> Result<(), Failure> {
+    let default_from = match mode {
+        Mode::Get => From::Horizon,
+        Mode::Push => From::Latest,
+    };
+    remote::with(&args.node, async |client| {
+        let shards = client.describe_stream(&args.stream).await.map_err(|error| failure(&error))?.shards;
+        let from = args.from.unwrap_or(default_from).resolve(client.reactor().wall());
+        let shard = match (args.shard, from.needs_shard()) {
+            (Some(number), _) => Some(ShardNumber(number)),
+            (None, true) => match shards.all() {
+                [only] => Some(only.number),
+                _ => {
+                    let message = "an offset is a place in one shard: say which with --shard";
+                    return Err(Failure::new(Exit::Usage, message));
+                }
+            },
+            (None, false) => None,
+        };
+        if let Some(number) = shard
+            && shards.shard(number).is_none()
+        {
+            return Err(Failure::new(Exit::NotFound, format_args!("{} has no {number}", args.stream)));
+        }
+        let options = ConsumerOptions {
+            mode,
+            stop: if args.follows(default_from) { Stop::Never } else { Stop::AtEnd },
+            retry_for: args.node.retry_for,
+            ..ConsumerOptions::default()
+        };
+        let source = open(&client, &args.stream, shard, start(from), options).await?;
+        print(source, Format::of(args.format), args.limit).await
+    })
+}
+
+const fn start(from: From) -> Start {
+    match from {
+        From::Latest => Start::Latest,
+        From::Horizon => Start::Horizon,
+        From::At(time) => Start::AtTime(time),
+        From::Offset(offset) => Start::At(offset),
+        From::Ago(_) => panic!("resolved against the clock before"),
+    }
+}
+
+enum Source {
+    One(Box<Consumer<TokioReactor>>),
+    All(Merged<TokioReactor>),
+}
+
+async fn open(
+    client: &Remote,
+    stream: &str,
+    shard: Option<ShardNumber>,
+    start: Start,
+    options: ConsumerOptions,
+) -> Result<Source, Failure> {
+    let opened = match shard {
+        Some(shard) => client.consumer(stream, shard, start, options).await.map(|one| Source::One(Box::new(one))),
+        None => client.merged(stream, start, options).await.map(Source::All),
+    };
+    opened.map_err(|error| failure(&error))
+}
+
+impl Source {
+    /// The next record. A loss on the way is told to the operator; what is intact behind it still comes.
+    async fn next(&mut self, losses: &mut Option<Failure>) -> Option<Result<Record, Failure>> {
+        loop {
+            let (shard, error) = match self {
+                Self::One(consumer) => match consumer.next().await? {
+                    Ok(record) => return Some(Ok(record)),
+                    Err(error) => (consumer.shard().number, error),
+                },
+                Self::All(merged) => match merged.next().await? {
+                    Ok(record) => return Some(Ok(record)),
+                    Err(error) => (error.shard, error.error),
+                },
+            };
+            let skipped = match (&error, &mut *self) {
+                (Error::BeforeHorizon { horizon: next } | Error::Damaged { resume: next }, Self::One(consumer)) => {
+                    consumer.seek(*next);
+                    true
+                }
+                // The shard is done; the others go on.
+                (_, Self::All(_)) => true,
+                _ => false,
+            };
+            let failed = Failure::new(failure(&error).exit, format_args!("{shard}: {error}"));
+            if !skipped {
+                return Some(Err(failed));
+            }
+            failed.report(&mut io::stderr());
+            losses.get_or_insert(Failure { messages: Vec::new(), ..failed });
+        }
+    }
+}
+
+async fn print(mut source: Source, format: Format, limit: Option<u64>) -> Result<(), Failure> {
+    let (mut out, mut losses) = (Vec::new(), None);
+    let mut left = limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        let next = {
+            let mut next = Box::pin(source.next(&mut losses));
+            match futures_lite::future::poll_once(&mut next).await {
+                Some(record) => record,
+                // Nothing is at hand: show what there is before waiting.
+                None => {
+                    flush(&mut out)?;
+                    next.await
+                }
+            }
+        };
+        let Some(record) = next else { break };
+        let record = match record {
+            Ok(record) => record,
+            Err(failed) => {
+                flush(&mut out)?;
+                return Err(failed);
+            }
+        };
+        let shown = Shown {
+            shard: record.shard,
+            offset: record.offset,
+            arrival: record.arrival,
+            key: record.key(),
+            data: record.data(),
+        };
+        format.write(&shown, &mut out);
+        if out.len() >= FLUSH_BYTES {
+            flush(&mut out)?;
+        }
+        left -= 1;
+    }
+    flush(&mut out)?;
+    losses.map_or(Ok(()), Err)
+}
+
+fn flush(out: &mut Vec<u8>) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(out).and_then(|()| stdout.flush()).map_err(Failure::from_output)?;
+    out.clear();
+    Ok(())
+}

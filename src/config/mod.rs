@@ -1,0 +1,159 @@
+//! Settings of `millstream serve`: as written, then validated.
+//!
+//! One table ([`SETTINGS`]) names every setting once, with its help, its default and its type. The flags (`--tail-cache`),
+//! the variables (`MILLSTREAM_TAIL_CACHE`), the keys of the TOML file (`tail_cache`) and the printed documentation all
+//! come from it. Sources in order of precedence: flags, variables, the file, defaults.
+//!
+//! Everything here is pure: [`Sources`] holds what somebody else read from the command line, the environment and the
+//! file. All mistakes are reported together, each with the place it was made and the way out.
+//!
+//! ```
+//! use millstream::config::{Config, Sources};
+//! let sources = Sources { flags: vec![("workers".into(), "2".into())], ..Sources::default() };
+//! let loaded = Config::load(&sources).unwrap();
+//! assert_eq!(loaded.config.listen.port(), 4566);
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod load;
+mod placement;
+mod token;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use load::{ConfigError, Loaded, Origin, Sources};
+pub use placement::{Placement, PlacementError};
+pub use token::{Token, TokenError};
+pub use values::{
+    Bytes, CpuList, Cpus, Hours, LogFormat, LogLevel, Port, RecordBytes, Reserve, SpinUs, Value, Workers,
+};
+
+use crate::types::Durability;
+
+/// Begins the name of every environment variable that is ours.
+pub const VARIABLE_PREFIX: &str = "MILLSTREAM_";
+
+/// Variables that are ours and no settings of `serve`: where its file is, and where clients find the node.
+pub const OTHER_VARIABLES: &[&str] = &["MILLSTREAM_CONFIG", "MILLSTREAM_NODE"];
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key in the file, in snake case. Flag and variable are made from it.
+    pub key: &'static str,
+    /// What the value is called in help texts.
+    pub value_name: &'static str,
+    /// The default, as it would be written.
+    pub default: &'static str,
+    /// One or more sentences for the operator.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The name of the flag, without the dashes before it.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    /// The name of the environment variable.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.key.to_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $key:ident: $ty:ty, $value_name:literal, $default:literal;)+) => {
+        /// The settings of a node, validated.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $key: $ty,)+
+        }
+
+        /// Every setting, in the order of the documentation.
+        pub const SETTINGS: &[Setting] = &[$(Setting {
+            key: stringify!($key),
+            value_name: $value_name,
+            default: $default,
+            help: concat!($($doc),+),
+        }),+];
+
+        impl Config {
+            /// Reads each setting through `lookup`, which gives the text to parse and takes the complaint if it does
+            /// not parse. `None` if there was any complaint.
+            fn parse(lookup: &mut dyn load::Lookup) -> Option<Self> {
+                // All are parsed before the first failure ends it, so that the operator sees every mistake at once.
+                $(let $key = load::parse_one::<$ty>(lookup, stringify!($key));)+
+                Some(Self { $($key: $key?,)+ })
+            }
+
+            /// The values as they would be written, in the order of [`SETTINGS`].
+            #[must_use]
+            pub fn show(&self) -> Vec<String> {
+                vec![$(self.$key.show(),)+]
+            }
+        }
+    };
+}
+
+settings! {
+    /// Directory of the node's data. Created if it does not exist; its parent must exist.
+    data: PathBuf, "DIR", "data";
+    /// Address of the native protocol, shared by all workers. Port 0 picks a free one.
+    listen: SocketAddr, "ADDRESS", "127.0.0.1:4566";
+    /// First of the workers' own ports: worker N listens on this port + N, at the address of `listen`.
+    /// With 0 the kernel picks them; clients learn them from the node. Set it where a firewall must know them.
+    direct_port: Port, "PORT", "0";
+    /// Number of workers, each a pinned thread that owns its shards; `auto` starts one per CPU of `cpus`.
+    workers: Workers, "N", "auto";
+    /// CPUs to pin workers to, like `0-3,6`, in this order; `all` takes every CPU the process may run on.
+    cpus: Cpus, "LIST", "all";
+    /// File with the token that clients must present; `none` lets everybody in who reaches the port.
+    auth_token_file: Option<PathBuf>, "FILE", "none";
+    /// Memory per worker for the newest frames, from which readers at the tail are served.
+    tail_cache: Bytes, "SIZE", "128MiB";
+    /// Retention of new streams that do not ask for another: 24h to 8760h, or days like `7d`.
+    stream_retention: Hours, "TIME", "24h";
+    /// Largest record (key and data) of new streams that do not ask for another: up to 10MiB.
+    stream_record_max: RecordBytes, "SIZE", "1MiB";
+    /// When puts to new streams are acknowledged, unless they ask for another level: `fsync` (synced to the disk) or
+    /// `interval` (synced within 50 ms, which a power failure can lose).
+    stream_durability: Durability, "LEVEL", "fsync";
+    /// Microseconds that an idle worker polls before it sleeps. More lowers latency and burns CPU; 0 sleeps at once.
+    spin_us: SpinUs, "MICROSECONDS", "0";
+    /// Free disk space below which the node warns: a share like `10%` or a size like `50GiB`.
+    disk_warn: Reserve, "SPACE", "10%";
+    /// Free disk space below which the node slows puts down.
+    disk_slow: Reserve, "SPACE", "5%";
+    /// Free disk space below which the node refuses puts; reads and administration go on.
+    disk_refuse: Reserve, "SPACE", "2%";
+    /// Least severe messages that are logged: `error`, `warn`, `info`, `debug` or `trace`.
+    log_level: LogLevel, "LEVEL", "info";
+    /// Form of the log on standard error: `text` or `json`.
+    log_format: LogFormat, "FORMAT", "text";
+}
+
+impl Config {
+    /// Combinations that are allowed and that an operator should know about, as sentences for the log.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.listen.ip().is_loopback() && self.auth_token_file.is_none() {
+            warnings.push(format!(
+                "{} is reachable from other machines and no auth_token_file is set: whoever reaches it can read and write.",
+                self.listen
+            ));
+        }
+        if self.stream_durability == Durability::Interval {
+            warnings.push("stream_durability is interval: a power failure can lose acknowledged records.".to_owned());
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests;

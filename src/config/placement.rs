@@ -1,0 +1,85 @@
+//! Which worker runs on which CPU and listens on which port of its own, decided from the settings and the machine.
+
+use thiserror::Error;
+
+use super::{Config, Cpus, Workers};
+use crate::types::WorkerId;
+
+/// One worker's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The CPU it is pinned to.
+    pub cpu: u16,
+    /// Its direct port, 0 for one of the kernel's choice.
+    pub direct_port: u16,
+}
+
+/// Why the settings do not fit the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlacementError {
+    /// A CPU of the list does not exist or is closed to the process.
+    #[error("cpus: CPU {cpu} does not exist here or this process may not run on it; it may run on {available:?}")]
+    NoSuchCpu {
+        /// The CPU.
+        cpu: u16,
+        /// Those that would do.
+        available: Vec<u16>,
+    },
+    /// More workers than CPUs.
+    #[error("workers: {workers} workers need as many CPUs, there are {cpus}; use at most {cpus}, or auto")]
+    TooManyWorkers {
+        /// Workers asked for.
+        workers: u16,
+        /// CPUs to choose from.
+        cpus: usize,
+    },
+    /// The direct ports do not end at 65535, or one of them is the shared port.
+    #[error(
+        "direct_port: {workers} workers take the ports {first} to {last}, which must not pass 65535 nor contain {listen}, the port of listen"
+    )]
+    Ports {
+        /// Number of workers.
+        workers: usize,
+        /// First direct port.
+        first: u16,
+        /// Last direct port.
+        last: u32,
+        /// The shared port.
+        listen: u16,
+    },
+}
+
+impl Config {
+    /// Places the workers on the CPUs in `available`: those this process may run on.
+    pub fn placement(&self, available: &[u16]) -> Result<Vec<Placement>, PlacementError> {
+        let cpus = match &self.cpus {
+            Cpus::All => available,
+            Cpus::List(list) => {
+                if let Some(&cpu) = list.as_slice().iter().find(|cpu| !available.contains(cpu)) {
+                    return Err(PlacementError::NoSuchCpu { cpu, available: available.to_vec() });
+                }
+                list.as_slice()
+            }
+        };
+        let count = match self.workers {
+            Workers::Auto => cpus.len(),
+            Workers::Count(workers) if usize::from(workers) > cpus.len() => {
+                return Err(PlacementError::TooManyWorkers { workers, cpus: cpus.len() });
+            }
+            Workers::Count(workers) => usize::from(workers),
+        };
+        let (first, listen) = (self.direct_port.0, self.listen.port());
+        let last = u32::from(first) + count.saturating_sub(1) as u32;
+        let holds_listen = listen != 0 && (u32::from(first)..=last).contains(&u32::from(listen));
+        if first != 0 && (last > u32::from(u16::MAX) || holds_listen) {
+            return Err(PlacementError::Ports { workers: count, first, last, listen });
+        }
+        let direct_port = |worker: u16| if first == 0 { 0 } else { first + worker };
+        let places = cpus[..count].iter().zip(0..);
+        Ok(places
+            .map(|(&cpu, worker)| Placement { worker: WorkerId(worker), cpu, direct_port: direct_port(worker) })
+            .collect())
+    }
+}

@@ -1,0 +1,203 @@
+//! One native connection: reads requests, hands them to `requests`, and lets the outbox answer.
+//!
+//! Bounds: a request that has begun must arrive in time; what it may occupy until then comes out of the worker's budget; the
+//! connection takes up no further request while too many are unanswered or too many answers wait to be read.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_lite::future;
+
+use crate::limits::{CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, REQUEST_ARRIVAL_US_MAX};
+use crate::protocol::messages::{Hello, HelloAnswer, Limits};
+use crate::protocol::{
+    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Head, Message, Next, Opcode, Request, Side, VERSION,
+    VERSION_MIN, negotiate,
+};
+use crate::runtime::local::Permit;
+use crate::runtime::{ReadHalf, Runtime, TaskClass, WriteHalf};
+use crate::server::outbox::{Body, Outbox};
+use crate::server::requests::Requests;
+use crate::server::worker::Worker;
+
+/// Room made for the next read.
+const READ_BYTES: usize = 32 << 10;
+
+/// Requests up to this size need no budget: a connection may always hold one.
+const FREE_BYTES: usize = 64 << 10;
+
+/// How long the last answers may take to leave when a connection ends.
+const LAST_WORDS_MS: u64 = 2_000;
+
+/// Serves a connection until it ends.
+pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::WriteHalf)) {
+    let (mut reader, mut writer) = halves;
+    if worker.connections.get() >= CONNECTIONS_PER_WORKER_MAX {
+        let error = ErrorAnswer::new(ErrorCode::TooManyConnections);
+        let mut bytes = Vec::new();
+        Envelope::connection_error().encode(&error, &mut bytes);
+        let _ = writer.write_all(&mut [io::IoSlice::new(&bytes)]).await;
+        writer.shutdown();
+        return;
+    }
+    worker.connections.set(worker.connections.get() + 1);
+    let outbox = Rc::new(Outbox::new());
+    let (rt, sending) = (worker.rt.clone(), Rc::clone(&outbox));
+    worker.rt.spawn(TaskClass::Latency, async move { sending.drive(&rt, writer).await });
+    let requests = Requests::new(Rc::clone(&worker), Rc::clone(&outbox));
+    let mut incoming = Incoming {
+        worker: Rc::clone(&worker),
+        buffer: BytesMut::with_capacity(READ_BYTES),
+        decoder: Decoder::new(Side::Server),
+    };
+    match incoming.converse(&mut reader, &requests, &outbox).await {
+        Ok(()) => {}
+        Err(End::Refused(error)) => {
+            outbox.push(Envelope::connection_error(), &error, Body::Empty);
+        }
+        Err(End::Io(error)) => tracing::debug!(%error, "a connection failed while receiving"),
+    }
+    requests.end();
+    if worker.is_draining() {
+        let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
+        future::or(requests.settled(), last).await;
+    }
+    outbox.close();
+    let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
+    future::or(outbox.sent(), last).await;
+    worker.connections.set(worker.connections.get() - 1);
+}
+
+/// Why a conversation ended early.
+enum End {
+    /// The client broke the protocol: it is told, then the connection closes.
+    Refused(ErrorAnswer<'static>),
+    /// The connection failed.
+    Io(io::Error),
+}
+
+struct Incoming<R: Runtime> {
+    worker: Rc<Worker<R>>,
+    buffer: BytesMut,
+    decoder: Decoder,
+}
+
+impl<R: Runtime> Incoming<R> {
+    async fn converse(
+        &mut self,
+        reader: &mut R::ReadHalf,
+        requests: &Requests<R>,
+        outbox: &Rc<Outbox<R>>,
+    ) -> Result<(), End> {
+        let first = {
+            let rt = self.worker.rt.clone();
+            let late = async {
+                rt.sleep(Duration::from_micros(HANDSHAKE_US_MAX)).await;
+                Err(End::Refused(ErrorAnswer::new(ErrorCode::TooSlow).message("no handshake")))
+            };
+            future::or(self.next(reader), late).await?
+        };
+        let Some((hello, _)) = first else { return Ok(()) };
+        self.greet(&hello, outbox)?;
+        drop(hello);
+        loop {
+            if !outbox.admit().await {
+                return Ok(());
+            }
+            let message = {
+                let worker = Rc::clone(&self.worker);
+                let drained = async {
+                    worker.drained().await;
+                    Ok(None)
+                };
+                future::or(self.next(reader), drained).await
+            };
+            match message {
+                Ok(Some((message, _permit))) => requests.take(message).await,
+                Ok(None) => {
+                    outbox.answered();
+                    return Ok(());
+                }
+                Err(end) => {
+                    outbox.answered();
+                    return Err(end);
+                }
+            }
+        }
+    }
+
+    fn greet(&self, message: &Message, outbox: &Outbox<R>) -> Result<(), End> {
+        let refuse = |error: ErrorAnswer<'static>| Err(End::Refused(error));
+        let hello: Hello<'_> = match message.request() {
+            Ok(Request::Hello(hello)) => hello,
+            Ok(_) => return refuse(ErrorAnswer::new(ErrorCode::HelloExpected)),
+            Err(error) => return refuse(error.answer()),
+        };
+        let Some(version) = negotiate(hello.version_min, hello.version_max) else {
+            let error = ErrorAnswer::new(ErrorCode::UnsupportedVersion);
+            return refuse(error.details(VERSION_MIN.into(), VERSION.into()));
+        };
+        if let Some(token) = &self.worker.options.token
+            && !same(token, hello.token)
+        {
+            return refuse(ErrorAnswer::new(ErrorCode::Unauthorized));
+        }
+        let answer = HelloAnswer {
+            version,
+            features: hello.features & FEATURES,
+            node_id: self.worker.node.node_id,
+            node_version: env!("CARGO_PKG_VERSION"),
+            worker: self.worker.id,
+            direct_ports: self.worker.direct_ports.borrow().clone(),
+            limits: Limits::default(),
+            wall: self.worker.rt.wall(),
+            catalogue_version: self.worker.catalog.borrow().version(),
+        };
+        outbox.push(Envelope::answer(Opcode::Hello, message.head.correlation), &answer, Body::Empty);
+        Ok(())
+    }
+
+    /// The next request, and its share of the budget. `None` at the end of the stream.
+    async fn next(&mut self, reader: &mut R::ReadHalf) -> Result<Option<(Message, Option<Permit>)>, End> {
+        let mut permit = None;
+        loop {
+            let need = match self.decoder.next(&mut self.buffer) {
+                Ok(Next::Message(message)) => return Ok(Some((message, permit))),
+                Ok(Next::Need(need)) => need,
+                Err(error) => return Err(End::Refused(error.answer())),
+            };
+            let bytes = self.decoder.arriving().map_or(0, Head::message_bytes);
+            if bytes > FREE_BYTES && permit.is_none() {
+                permit = Some(self.worker.receive_budget.acquire(bytes).await);
+            }
+            self.buffer.reserve(need.max(READ_BYTES));
+            let begun = !self.buffer.is_empty() || bytes > 0;
+            let read = reader.read(&mut self.buffer);
+            let got = if begun {
+                let rt = self.worker.rt.clone();
+                let late = async {
+                    rt.sleep(Duration::from_micros(REQUEST_ARRIVAL_US_MAX)).await;
+                    Err(io::Error::from(io::ErrorKind::TimedOut))
+                };
+                future::or(read, late).await
+            } else {
+                read.await
+            };
+            match got {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(End::Refused(ErrorAnswer::new(ErrorCode::TooSlow)));
+                }
+                Err(error) => return Err(End::Io(error)),
+            }
+        }
+    }
+}
+
+/// Compares tokens in a time that does not tell how much of them agrees.
+fn same(expected: &[u8], given: &[u8]) -> bool {
+    expected.len() == given.len() && expected.iter().zip(given).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+}

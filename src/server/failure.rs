@@ -1,0 +1,156 @@
+//! Everything an operation can fail with, and what the native protocol says then: one exhaustive match.
+
+use thiserror::Error;
+
+use crate::catalog::{CatalogError, Status};
+use crate::engine::catalog::ProposeError;
+use crate::engine::log::StampError;
+use crate::engine::read::ReadError;
+use crate::engine::shard::{PositionError, PutError};
+use crate::protocol::{ErrorAnswer, ErrorCode};
+use crate::shard::admission::PutRefusal;
+use crate::shard::position::StartError;
+use crate::types::{GroupId, WorkerId};
+
+/// How long a put waits for room in its shard before it is turned away.
+pub const PUT_WAIT_MS: u64 = 5_000;
+
+/// Why an operation failed.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The batch is not stored.
+    #[error(transparent)]
+    Put(#[from] PutError),
+    /// The log died while the batch was on its way to the disk.
+    #[error("the shard's log failed; the batch may or may not be stored")]
+    OutcomeUnknown,
+    /// The shard's disk did not keep up.
+    #[error("the shard takes no more puts until earlier ones are durable")]
+    Overloaded,
+    /// Nothing can be read there.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The position cannot be resolved.
+    #[error(transparent)]
+    Position(#[from] PositionError),
+    /// No such stream.
+    #[error("there is no stream named {0}")]
+    StreamUnknown(String),
+    /// The stream is being created or deleted.
+    #[error("the stream is {0}")]
+    StreamNotActive(Status),
+    /// No such shard, or no longer.
+    #[error("there is no shard with group {0}")]
+    ShardUnknown(GroupId),
+    /// The catalogue takes no such change.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The catalogue takes no changes at all.
+    #[error(transparent)]
+    Propose(ProposeError),
+    /// The worker that owns the shard is gone: the node is stopping.
+    #[error("worker {0} is stopping")]
+    WorkerGone(WorkerId),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Draining,
+    /// A request makes no sense.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The machine said no.
+    #[error("internal failure: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<ProposeError> for Failure {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Refused(error) => Self::Catalog(error),
+            other => Self::Propose(other),
+        }
+    }
+}
+
+impl From<PutRefusal> for Failure {
+    fn from(refusal: PutRefusal) -> Self {
+        Self::Put(PutError::Refused(refusal))
+    }
+}
+
+impl Failure {
+    /// What the native protocol answers.
+    pub fn answer(&self) -> ErrorAnswer<'static> {
+        let (code, a, b) = match self {
+            Self::Put(PutError::Record(error)) => return ErrorAnswer::from(*error),
+            Self::Put(PutError::Checksum { stored, computed }) => {
+                (ErrorCode::BodyChecksum, u64::from(*stored), u64::from(*computed))
+            }
+            Self::Put(PutError::Refused(refusal)) => refused(*refusal),
+            Self::Put(PutError::Stamp(stamp)) => stamped(*stamp),
+            Self::OutcomeUnknown => (ErrorCode::LogFailed, 0, 0),
+            Self::Overloaded => (ErrorCode::ShardOverloaded, 0, 0),
+            Self::Read(error) | Self::Position(PositionError::Read(error)) => read(error),
+            Self::Position(PositionError::Start(StartError::BeforeHorizon { horizon })) => {
+                (ErrorCode::BeforeHorizon, horizon.0, 0)
+            }
+            Self::Position(PositionError::Start(StartError::BeyondEnd { end })) => (ErrorCode::BeyondEnd, end.0, 0),
+            Self::StreamUnknown(_) => (ErrorCode::StreamNotFound, 0, 0),
+            Self::StreamNotActive(_) => (ErrorCode::StreamNotActive, 0, 0),
+            Self::ShardUnknown(_) => (ErrorCode::ShardNotFound, 0, 0),
+            Self::Catalog(error) => (catalog(error), 0, 0),
+            Self::Propose(ProposeError::Closed(refusal)) => refused(*refusal),
+            Self::Propose(ProposeError::OutcomeUnknown) => (ErrorCode::LogFailed, 0, 0),
+            Self::Propose(ProposeError::Refused(error)) => (catalog(error), 0, 0),
+            Self::WorkerGone(_) | Self::Draining => (ErrorCode::Draining, 0, 0),
+            Self::Invalid(_) => (ErrorCode::InvalidArgument, 0, 0),
+            Self::Io(_) => (ErrorCode::Internal, 0, 0),
+        };
+        ErrorAnswer::new(code).details(a, b).message(self.to_string())
+    }
+}
+
+fn refused(refusal: PutRefusal) -> (ErrorCode, u64, u64) {
+    match refusal {
+        PutRefusal::Creating | PutRefusal::Deleting => (ErrorCode::StreamNotActive, 0, 0),
+        PutRefusal::Quarantined => (ErrorCode::ShardQuarantined, 0, 0),
+        PutRefusal::Closed => (ErrorCode::ShardClosed, 0, 0),
+        PutRefusal::DiskFull { free_bytes, reserve_bytes } => (ErrorCode::DiskFull, free_bytes, reserve_bytes),
+        PutRefusal::Stopping => (ErrorCode::Draining, 0, 0),
+        // Refused before anything was taken: the batch is certainly not stored, and recovery is under way.
+        PutRefusal::Dead => (ErrorCode::ShardOverloaded, 0, 0),
+    }
+}
+
+fn stamped(error: StampError) -> (ErrorCode, u64, u64) {
+    match error {
+        StampError::Fenced { current } => (ErrorCode::ProducerFenced, current.into(), 0),
+        StampError::Gap { expected } => (ErrorCode::ProducerGap, expected.into(), 0),
+        StampError::Forgotten => (ErrorCode::DuplicateForgotten, 0, 0),
+        StampError::Unknown | StampError::NumbersUsedUp => (ErrorCode::ProducerUnknown, 0, 0),
+        StampError::Full => (ErrorCode::ShardOverloaded, 0, 0),
+    }
+}
+
+fn read(error: &ReadError) -> (ErrorCode, u64, u64) {
+    match error {
+        ReadError::BeforeHorizon { horizon } => (ErrorCode::BeforeHorizon, horizon.0, 0),
+        ReadError::BeyondEnd { end } => (ErrorCode::BeyondEnd, end.0, 0),
+        ReadError::Damaged { from, resume, .. } => (ErrorCode::DataLost, resume.0, from.0),
+        ReadError::Io(_) => (ErrorCode::Internal, 0, 0),
+    }
+}
+
+const fn catalog(error: &CatalogError) -> ErrorCode {
+    match error {
+        CatalogError::NameTaken { .. } => ErrorCode::StreamExists,
+        CatalogError::StreamUnknown { .. } => ErrorCode::StreamNotFound,
+        CatalogError::StatusWrong { .. } => ErrorCode::StreamNotActive,
+        CatalogError::StreamsFull | CatalogError::ShardsFull { .. } => ErrorCode::LimitExceeded,
+        CatalogError::NameInvalid
+        | CatalogError::ShardCount { .. }
+        | CatalogError::Retention { .. }
+        | CatalogError::RecordBytes { .. }
+        | CatalogError::NoWorkers
+        | CatalogError::NothingToChange => ErrorCode::InvalidArgument,
+    }
+}

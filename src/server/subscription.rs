@@ -1,0 +1,101 @@
+//! One subscription: frames of a shard pushed as they are committed, as long as the client has granted credit.
+//!
+//! A slow client holds one push in memory at most: the next frames are read when credit and room in the outbox allow it,
+//! from memory if they are still there, else from disk. Producers and other readers never wait for it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use futures_lite::future;
+
+use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX, SUBSCRIBE_CREDIT_BYTES_MAX};
+use crate::protocol::Envelope;
+use crate::protocol::messages::SubscriptionEnd;
+use crate::runtime::Runtime;
+use crate::runtime::local::Notify;
+use crate::server::failure::Failure;
+use crate::server::outbox::Outbox;
+use crate::server::worker::{Got, Worker};
+use crate::types::{GroupId, Offset};
+
+/// What the connection and the pushing task share.
+pub struct Subscription {
+    correlation: u64,
+    credit: Cell<i64>,
+    cancelled: Cell<bool>,
+    changed: Notify,
+}
+
+impl Subscription {
+    /// A subscription named `correlation` with its first credit.
+    pub fn new(correlation: u64, credit: u32) -> Rc<Self> {
+        let credit = i64::from(credit.min(SUBSCRIBE_CREDIT_BYTES_MAX));
+        Rc::new(Self { correlation, credit: Cell::new(credit), cancelled: Cell::new(false), changed: Notify::new() })
+    }
+
+    /// Grants more credit; what exceeds the limit is lost.
+    pub fn grant(&self, bytes: u32) {
+        let credit = self.credit.get() + i64::from(bytes);
+        self.credit.set(credit.min(i64::from(SUBSCRIBE_CREDIT_BYTES_MAX)));
+        self.changed.notify();
+    }
+
+    /// Ends it without a last push.
+    pub fn cancel(&self) {
+        self.cancelled.set(true);
+        self.changed.notify();
+    }
+
+    /// Pushes until the subscription is cancelled, the connection is over, or nothing more can be read.
+    pub async fn run<R: Runtime>(
+        self: Rc<Self>,
+        worker: Rc<Worker<R>>,
+        outbox: Rc<Outbox<R>>,
+        group: GroupId,
+        from: Offset,
+    ) {
+        let mut next = from;
+        let end = loop {
+            let pushed = async { Some(self.push(&worker, &outbox, group, next).await) };
+            let cancelled = async {
+                self.changed.until(|| self.cancelled.get().then_some(())).await;
+                None
+            };
+            let over = async {
+                outbox.over().await;
+                None
+            };
+            match future::or(future::or(cancelled, over), pushed).await {
+                None => return,
+                Some(Ok(after)) => next = after,
+                Some(Err(failure)) => break failure,
+            }
+        };
+        let last = SubscriptionEnd { next_offset: next, error: Some(end.answer()) };
+        outbox.push(Envelope::last_push(self.correlation), &last, crate::server::outbox::Body::Empty);
+    }
+
+    /// One push, when there is something to push and leave to push it. Resolves to the offset after it.
+    async fn push<R: Runtime>(
+        &self,
+        worker: &Rc<Worker<R>>,
+        outbox: &Outbox<R>,
+        group: GroupId,
+        from: Offset,
+    ) -> Result<Offset, Failure> {
+        self.changed.until(|| (self.credit.get() > 0).then_some(())).await;
+        let bytes_max = self.credit.get().clamp(1, READ_BYTES_MAX.into());
+        let bytes_max = u32::try_from(bytes_max).expect("clamped to a u32");
+        let Got { body, state, _turn } = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, outbox).await?;
+        if worker.is_draining() && body.is_empty() {
+            return Err(Failure::Draining);
+        }
+        if !body.is_empty() {
+            self.credit.set(self.credit.get() - body.len() as i64);
+            outbox.push(Envelope::push(self.correlation), &state, body);
+        } else if worker.home(group).is_err() {
+            return Err(Failure::ShardUnknown(group));
+        }
+        Ok(state.next_offset)
+    }
+}
