@@ -3,6 +3,8 @@
 //!
 //! A generated part stands between `<!-- generated: name -->` and `<!-- end -->`. Everything else is written by hand.
 
+#![allow(clippy::disallowed_methods, reason = "a test of a file beside the sources, not of the node")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -322,7 +322,7 @@ fn a_missing_segment_is_a_loss_of_its_records() {
     let machine = written(11);
     let all = frames(&machine, &DumpOptions::default());
     let of = |segment| all.iter().filter(move |(number, ..)| *number == segment).map(|(.., header)| header);
-    let (first, last) = (of(1).next().unwrap().base_offset, of(1).last().unwrap().end_offset());
+    let (first, last) = (of(1).next().unwrap().base_offset, of(1).next_back().unwrap().end_offset());
     machine.remove("0000000001.seg");
     let verified = verify(&machine);
     let lost = verified.findings.iter().find_map(|finding| match &finding.what {
