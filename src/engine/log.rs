@@ -16,7 +16,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use futures_lite::future;
 
 use crate::engine::env::{Env, TailHolder};
 use crate::engine::read::Horizon;
+use crate::engine::recover::encode_producers;
 use crate::engine::segments::{Segment, SparseIndex};
 use crate::engine::whole_file;
 use crate::format::index::{self, Gap};
@@ -214,6 +215,8 @@ pub struct Log<R: Runtime> {
     changed: Notify,
     work: Notify,
     turnstile: Rc<Semaphore>,
+    /// Held while an index is saved: two tasks writing the same file would be in each other's way.
+    saving: Rc<Semaphore>,
     durability: Cell<Durability>,
     stopping: Cell<bool>,
     me: Weak<Self>,
@@ -258,6 +261,7 @@ impl<R: Runtime> Log<R> {
             changed: Notify::new(),
             work: Notify::new(),
             turnstile: Semaphore::new(1),
+            saving: Semaphore::new(1),
             durability: Cell::new(durability),
             stopping: Cell::new(false),
             me: me.clone(),
@@ -433,8 +437,8 @@ impl<R: Runtime> Log<R> {
         }
     }
 
-    /// Resolves once everything accepted is durable (or the log died) and nothing more is prepared. Puts are refused by
-    /// then.
+    /// Resolves once everything accepted is durable (or the log died) and nothing is being prepared or saved. Puts are
+    /// refused by then.
     pub(super) async fn stop_writer(&self) {
         self.stopping.set(true);
         self.work.notify();
@@ -443,6 +447,7 @@ impl<R: Runtime> Log<R> {
             (!state.writing && state.jobs == 0).then_some(())
         };
         self.changed.until(idle).await;
+        drop(self.saving.acquire(1).await);
     }
 
     /// Lets go of the memory of a dead log that another one takes the place of.
@@ -585,8 +590,12 @@ impl<R: Runtime> Log<R> {
         let prepared = match next {
             Next::Ready(prepared) if prepared.capacity - FRAMES_AT >= len => prepared,
             Next::Ready(too_small) => {
-                // Recovery knows an empty segment for what it is.
                 self.env.forget_file(self.group, too_small.number);
+                let path = self.dir.join(names::segment(too_small.number));
+                if let Err(error) = self.env.free_segment(&path, too_small.capacity).await {
+                    // Recovery knows an empty segment for what it is.
+                    tracing::warn!(path = %path.display(), %error, "could not free a segment that is too small");
+                }
                 self.prepare(len).await?
             }
             Next::Missing | Next::Preparing => self.prepare(len).await?,
@@ -619,28 +628,36 @@ impl<R: Runtime> Log<R> {
             state.next_number += 1;
             (number, sizing::fitting(sizing::next_capacity(last), flush_bytes))
         };
+        let header = SegmentHeader { group: self.group, number, created: now, capacity };
+        let spare = self.env.take_spare(capacity);
+        let is_new = spare.is_none();
+        let path = spare.unwrap_or_else(|| self.dir.join(names::temporary(&names::segment(number))));
+        match self.make_segment(&path, is_new, &header).await {
+            Ok(file) => self.env.keep_file(self.group, number, Rc::new(file)),
+            Err(error) => {
+                // The next try takes another number: what was reserved for this one would be missing until the next start.
+                let _ = self.env.rt.remove(&path).await;
+                return Err(error);
+            }
+        }
+        Ok(Prepared { number, capacity })
+    }
+
+    /// Steps in crash order: 1. reserve, 2. write and sync the first block, 3. rename, 4. sync the directory. Before 3. a
+    /// crash leaves a temporary file or a spare, both removed on start; after it an empty segment, also removed.
+    async fn make_segment(&self, path: &Path, is_new: bool, header: &SegmentHeader) -> io::Result<R::File> {
         let rt = &self.env.rt;
-        let name = names::segment(number);
-        let (path, file) = match self.env.take_spare(capacity) {
-            Some(spare) => {
-                let file = rt.open(&spare, Open::Write).await?;
-                (spare, file)
-            }
-            None => {
-                let temporary = self.dir.join(names::temporary(&name));
-                let file = rt.open(&temporary, Open::CreateNew).await?;
-                file.allocate(capacity).await?;
-                (temporary, file)
-            }
-        };
+        let file = rt.open(path, if is_new { Open::CreateNew } else { Open::Write }).await?;
+        if is_new {
+            file.allocate(header.capacity).await?;
+        }
         let mut block = rt.alloc(BLOCK_BYTES);
-        SegmentHeader { group: self.group, number, created: now, capacity }.encode(block.as_mut());
+        header.encode(block.as_mut());
         file.write_at(&rt.freeze(block, BLOCK_BYTES), 0).await?;
         file.sync().await?;
-        rt.rename(&path, &self.dir.join(&name)).await?;
+        rt.rename(path, &self.dir.join(names::segment(header.number))).await?;
         rt.sync_dir(&self.dir).await?;
-        self.env.keep_file(self.group, number, Rc::new(file));
-        Ok(Prepared { number, capacity })
+        Ok(file)
     }
 
     /// Runs something in the background that must have ended before the log can be destroyed.
@@ -690,8 +707,13 @@ impl<R: Runtime> Log<R> {
     ///
     /// Derived data: a failure is logged, the next start scans instead.
     async fn save_index(&self, sealed: Option<(SegmentNumber, Vec<u8>)>) {
+        let _turn = self.saving.acquire(1).await;
         let file = {
             let state = self.state.borrow();
+            if state.admission.refusal() == Some(PutRefusal::Dead) {
+                // Another log may have taken its place.
+                return;
+            }
             let found = match &sealed {
                 Some((number, _)) => state.segments.iter().find(|segment| segment.number == *number),
                 None => state.segments.back(),
@@ -860,10 +882,4 @@ fn known_batch(producers: &Producers, stamp: ProducerStamp, now: WallUs) -> Resu
         Verdict::NumbersUsedUp => Err(StampError::NumbersUsedUp),
         Verdict::Full => Err(StampError::Full),
     }
-}
-
-fn encode_producers(producers: &Producers) -> Vec<u8> {
-    let mut out = Vec::with_capacity(producers.encoded_bytes());
-    producers.encode(&mut out);
-    out
 }

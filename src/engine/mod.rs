@@ -9,6 +9,7 @@
 pub mod catalog;
 pub mod data_dir;
 pub mod env;
+pub mod inspect;
 pub mod log;
 pub mod read;
 pub mod recover;
@@ -17,4 +18,6 @@ pub mod segments;
 pub mod shard;
 pub mod shards;
 pub mod slice;
+#[cfg(all(test, feature = "sim"))]
+mod testing;
 pub mod whole_file;

@@ -199,11 +199,17 @@ impl<R: Runtime> Log<R> {
             let state = self.state.borrow();
             state.segments.iter().find(|segment| segment.number == target).map(|segment| {
                 let pos = segment.start_for_time(time).unwrap_or(crate::format::segment::FRAMES_AT);
-                (walk_of(segment, pos), segment.tip.offset)
+                let jumps: Vec<_> = segment.gaps.iter().map(|gap| (gap.from_pos.0, gap.to_pos.0)).collect();
+                (walk_of(segment, pos), segment.tip.offset, jumps)
             })
         };
-        let Some((mut walk, end)) = plan else { return Ok((self.first_offset(), None)) };
-        let file = self.env.file(self.group, target, &self.dir).await?;
+        let Some((mut walk, end, jumps)) = plan else { return Ok((self.first_offset(), None)) };
+        let file = match self.env.file(self.group, target, &self.dir).await {
+            Ok(file) => file,
+            // Freed meanwhile, so everything in it is older than what is there now.
+            Err(_) if !self.has_segment(target) => return Ok((self.first_offset(), None)),
+            Err(error) => return Err(error.into()),
+        };
         // The offset before the frame at hand: at a damaged header, reading from there reports the damage.
         let mut reached = None;
         while walk.pos < walk.end {
@@ -212,6 +218,14 @@ impl<R: Runtime> Log<R> {
             while let Some(bytes) = window.get((walk.pos - start) as usize..).filter(|left| left.len() >= HEADER_BYTES)
                 && walk.pos < walk.end
             {
+                // A known gap is jumped over: who looks for a time behind it must not end up before it.
+                if let Some((_, to_pos)) = jumps.iter().find(|(from_pos, _)| *from_pos == walk.pos) {
+                    if *to_pos == 0 {
+                        return Ok((end, None));
+                    }
+                    walk.pos = *to_pos;
+                    continue;
+                }
                 let Some(header) = self.check_header(&walk, bytes) else {
                     return Ok((reached.unwrap_or(self.first_offset()), None));
                 };
@@ -392,7 +406,7 @@ impl<R: Runtime> Log<R> {
 
     /// The error for damage at the walk's position: what is lost, and where intact frames resume.
     async fn damaged(&self, from: Offset, walk: &Walk) -> ReadError {
-        if !self.state.borrow().segments.iter().any(|segment| segment.number == walk.number) {
+        if !self.has_segment(walk.number) {
             // Freed while it was read, and perhaps already in use by another log.
             return ReadError::BeforeHorizon { horizon: self.first_offset() };
         }
@@ -406,6 +420,10 @@ impl<R: Runtime> Log<R> {
             "stored records are damaged"
         );
         ReadError::Damaged { from, resume, segment: walk.number, pos: walk.pos }
+    }
+
+    fn has_segment(&self, number: SegmentNumber) -> bool {
+        self.state.borrow().segments.iter().any(|segment| segment.number == number)
     }
 
     /// Where in the segment intact frames go on after damage at the walk's position, and with which offset.

@@ -178,13 +178,14 @@ impl<R: Runtime> Shards<R> {
             let known = Known { id: shard.id, settings: shard.settings(), status: Status::Active };
             let opened = RefCell::new(Opened::default());
             let dir = names::shard_dir(&self.env.data, shard.id.group);
-            self.env.forget_group(shard.id.group);
             if let Err(error) = self.env.rt.list(&dir).await {
                 tracing::warn!(group = %shard.id.group, %error, "a failed shard cannot be recovered yet");
                 continue;
             }
             shard.log().stop_writer().await;
             shard.log().abandon();
+            // Only now: what was being prepared when the log died had opened its file, too.
+            self.env.forget_group(shard.id.group);
             self.open_one(known, &opened).await;
             let opened = opened.into_inner();
             if opened.failed.is_empty() {

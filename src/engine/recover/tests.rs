@@ -1,0 +1,200 @@
+use super::*;
+use crate::engine::read::ReadError;
+use crate::engine::testing::{GROUP, Machine, Node, log_dir};
+use crate::format::segment::FRAMES_AT;
+use crate::limits::BLOCK_BYTES;
+use crate::shard::admission::PutRefusal;
+use crate::types::Offset;
+
+/// Records of this size: about eight fill the smallest segment.
+const LEN: usize = 120_000;
+
+fn put_all(machine: &Machine, node: &Node, numbers: std::ops::Range<u64>) {
+    machine.sim.block_on(async {
+        for number in numbers {
+            node.put(number, LEN).await;
+        }
+    });
+}
+
+fn read_from(machine: &Machine, node: &Node, from: u64) -> Result<Vec<u64>, ReadError> {
+    machine.sim.block_on(node.read_all(Offset(from)))
+}
+
+fn all(numbers: std::ops::Range<u64>) -> Vec<u64> {
+    numbers.collect()
+}
+
+/// A machine whose log has these records, killed right after the last was acknowledged and all indexes were saved.
+fn written(seed: u64, records: u64) -> Machine {
+    let machine = Machine::new(seed);
+    let node = machine.start();
+    put_all(&machine, &node, 0..records);
+    machine.sim.run_for(std::time::Duration::from_secs(1));
+    machine.kill(node);
+    machine
+}
+
+fn positions(machine: &Machine) -> Vec<(SegmentNumber, u64, FrameHeader)> {
+    let rt = machine.sim.runtime(machine.host);
+    let mut out = Vec::new();
+    let mut see = |sight: Sight<'_>| {
+        if let Sight::Frame { segment, pos, header, .. } = sight {
+            out.push((segment, pos.0, *header));
+        }
+        Flow::Continue(())
+    };
+    machine.sim.block_on(examine(&rt, GROUP, &log_dir(), Depth::Everything, None, &mut see)).expect("the log is there");
+    out
+}
+
+/// Goal: what was acknowledged is there after a kill and after a clean stop, over several segments.
+#[test]
+fn restarts_keep_everything() {
+    let machine = written(1, 30);
+    let node = machine.start();
+    assert_eq!(node.report.damage, []);
+    assert!(!node.report.cut);
+    assert_eq!(read_from(&machine, &node, 0).unwrap(), all(0..30));
+    put_all(&machine, &node, 30..40);
+    machine.stop(node);
+    let node = machine.start();
+    assert_eq!(read_from(&machine, &node, 0).unwrap(), all(0..40));
+    assert_eq!(read_from(&machine, &node, 13).unwrap(), all(13..40));
+}
+
+/// Goal: the start of the next segment is damaged and the segment before it has no index: everything behind the damage
+/// stays, and is not taken for a segment that was prepared and never used.
+#[test]
+fn a_damaged_first_frame_is_no_unused_segment() {
+    for torn_body in [false, true] {
+        let machine = written(2, 20);
+        let names = machine.names();
+        assert!(names.contains(&"0000000001.seg".to_owned()), "{names:?}");
+        machine.remove("0000000000.idx");
+        let next = machine.names().contains(&"0000000001.idx".to_owned());
+        if next {
+            machine.remove("0000000001.idx");
+        }
+        let first = positions(&machine).into_iter().find(|(segment, ..)| *segment == 1).unwrap();
+        machine.flip("0000000001.seg", if torn_body { first.1 + 1_000 } else { first.1 + 70 });
+        let node = machine.start();
+        assert_eq!(node.log.refusal(), Some(PutRefusal::Quarantined));
+        assert_eq!(node.report.damage.len(), 1, "{:?}", node.report.damage);
+        let Damage { segment, gap } = node.report.damage[0];
+        assert_eq!((segment, gap.from_pos.0), (1, FRAMES_AT));
+        assert_eq!(gap.from_offset, first.2.base_offset);
+        assert_eq!(gap.to_offset, first.2.end_offset());
+        assert_eq!(read_from(&machine, &node, gap.to_offset.0).unwrap(), all(gap.to_offset.0..20));
+        assert!(matches!(
+            read_from(&machine, &node, 0),
+            Err(ReadError::Damaged { from, resume, segment: 1, pos: FRAMES_AT }) if from == gap.from_offset && resume == gap.to_offset
+        ));
+    }
+}
+
+/// Goal: a flush that did not fit the segment prepared for it went to one of its own: the empty one in between hides
+/// nothing from a start without indexes.
+#[test]
+fn an_empty_segment_in_between_hides_nothing() {
+    let machine = written(3, 12);
+    // As a crash leaves it that came before the segment that was too small could be freed.
+    let next = machine.bytes("0000000001.seg");
+    machine.set_bytes("0000000002.seg", &renumbered(&next, 2));
+    let mut empty = vec![0; next.len()];
+    empty[..BLOCK_BYTES].copy_from_slice(&next[..BLOCK_BYTES]);
+    machine.set_bytes("0000000001.seg", &empty);
+    for name in machine.names() {
+        if name.ends_with(".idx") {
+            machine.remove(&name);
+        }
+    }
+    let node = machine.start();
+    assert_eq!(node.report.damage, []);
+    assert!(!node.report.cut);
+    assert_eq!(read_from(&machine, &node, 0).unwrap(), all(0..12));
+    assert!(!machine.names().contains(&"0000000001.seg".to_owned()), "the unused one is removed");
+}
+
+fn renumbered(segment: &[u8], number: SegmentNumber) -> Vec<u8> {
+    let header = SegmentHeader::decode(segment).unwrap();
+    let mut out = segment.to_vec();
+    SegmentHeader { number, ..header }.encode(&mut out);
+    out
+}
+
+/// Goal: a loss that was accepted stays accepted when the same frames are missed from another place, because an index came
+/// or went meanwhile.
+#[test]
+fn acceptance_does_not_depend_on_indexes() {
+    let machine = written(4, 60);
+    let names = machine.names();
+    assert!(names.contains(&"0000000002.seg".to_owned()), "{names:?}");
+    let lost = machine.bytes("0000000001.seg");
+    machine.remove("0000000001.seg");
+    let indexed = machine.start();
+    assert_eq!(indexed.report.damage.len(), 1);
+    let accepted = indexed.report.damage.clone();
+    machine.kill(indexed);
+    let rt = machine.sim.runtime(machine.host);
+    machine.sim.block_on(accept_losses(&rt, &log_dir(), &accepted)).unwrap();
+    for name in machine.names().into_iter().filter(|name| name.ends_with(".idx")) {
+        machine.remove(&name);
+    }
+    let node = machine.start();
+    assert_eq!(node.log.refusal(), None, "{accepted:?}");
+    // And when the segment comes back from a backup, so do its records.
+    machine.kill(node);
+    machine.set_bytes("0000000001.seg", &lost);
+    let node = machine.start();
+    assert_eq!(read_from(&machine, &node, 0).unwrap(), all(0..60));
+}
+
+/// Goal: a start saves the index of a sealed segment that has none, as the node would have written it.
+#[test]
+fn a_start_saves_missing_indexes() {
+    let machine = written(5, 30);
+    let original = machine.bytes("0000000000.idx");
+    machine.remove("0000000000.idx");
+    machine.kill(machine.start());
+    assert!(machine.bytes("0000000000.idx") == original);
+}
+
+/// Goal: wherever a process dies or the power goes while records are written, what was acknowledged is there afterwards, in
+/// order, once; and so after the next such crash on what was left.
+#[test]
+fn crashes_anywhere_lose_nothing_acknowledged() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+    for seed in 0..8_u64 {
+        let machine = Machine::new(1_000 + seed);
+        let mut kept = 0;
+        for round in 0..4_u64 {
+            let node = Rc::new(machine.start());
+            assert_eq!(node.report.damage, [], "seed {seed} round {round}");
+            let there = read_from(&machine, &node, 0).unwrap_or_else(|e| panic!("seed {seed} round {round}: {e}"));
+            assert!(there.len() as u64 >= kept, "seed {seed} round {round}: {} of {kept}", there.len());
+            assert_eq!(there, all(0..there.len() as u64), "seed {seed} round {round}");
+            let (acked, start) = (Rc::new(Cell::new(0)), there.len() as u64);
+            let (count, writer) = (Rc::clone(&acked), Rc::clone(&node));
+            let sizes = [300, 5_000, 90_000, 700_000];
+            machine.sim.spawn(machine.host, async move {
+                for number in start..start + 40 {
+                    writer.put(number, sizes[((number * 7 + seed) % 4) as usize]).await;
+                    count.set(number + 1);
+                }
+            });
+            let polls = 20 + (seed * 37 + round * 101) % 400;
+            if (seed + round) % 2 == 0 {
+                machine.sim.power_loss_after_polls(machine.host, polls);
+            } else {
+                machine.sim.kill_after_polls(machine.host, polls);
+            }
+            machine.sim.run_for(Duration::from_secs(5));
+            kept = acked.get().max(start);
+            drop(node);
+            machine.sim.power_loss(machine.host);
+        }
+    }
+}

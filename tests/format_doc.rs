@@ -1,0 +1,291 @@
+//! FORMAT.md is what somebody trusts who looks at a disk with a hex editor, so its examples come from the code. This test
+//! compares them; with `MILLSTREAM_BLESS=1` it writes them.
+//!
+//! A generated part stands between `<!-- generated: name -->` and `<!-- end -->`. Everything else is written by hand.
+
+#![allow(clippy::disallowed_methods, reason = "a test of a file beside the sources, not of the node")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use millstream::catalog::{Catalog, Command, CreateStream, Settings, SettingsChange};
+use millstream::codec::Write as _;
+use millstream::engine::recover::{Damage, decode_losses, encode_losses};
+use millstream::format::frame::{Frame, FrameError, Kind};
+use millstream::format::index::{self, Entry, Gap, Summary};
+use millstream::format::node::NodeFile;
+use millstream::format::segment::{FRAMES_AT, SegmentHeader};
+use millstream::format::{names, record};
+use millstream::limits::BLOCK_BYTES;
+use millstream::log::gather::{Batch, Gather, Reign};
+use millstream::log::recovery::{self, Beyond, Step, Stop, Verdict};
+use millstream::log::tip::{Mismatch, Tip};
+use millstream::shard::producers::Producers;
+use millstream::types::{
+    Durability, FilePos, FrameIndex, GroupId, Offset, ProducerId, ProducerStamp, StreamId, Term, WallUs,
+};
+
+const GROUP: GroupId = GroupId(16);
+const ARRIVAL: WallUs = WallUs(1_767_225_600_000_000);
+
+/// Goal: every table and example of FORMAT.md is what the code produces, and nothing generated is missing from it.
+#[test]
+fn the_document_is_what_the_code_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/FORMAT.md");
+    let written = std::fs::read_to_string(path).expect("FORMAT.md stands beside Cargo.toml");
+    let mut parts = parts();
+    let mut document = String::new();
+    let mut rest = written.as_str();
+    while let Some((before, after)) = rest.split_once("<!-- generated: ") {
+        let (name, after) = after.split_once(" -->\n").expect("a generated part starts with its name");
+        let (_, after) = after.split_once("<!-- end -->").unwrap_or_else(|| panic!("{name} does not end"));
+        let at = parts.iter().position(|part| part.0 == name).unwrap_or_else(|| panic!("nothing generates {name}"));
+        let (name, text) = parts.swap_remove(at);
+        write!(document, "{before}<!-- generated: {name} -->\n{text}<!-- end -->").unwrap();
+        rest = after;
+    }
+    document.push_str(rest);
+    let missing: Vec<_> = parts.iter().map(|part| &part.0).collect();
+    assert!(missing.is_empty(), "not in FORMAT.md: {missing:?}");
+    if std::env::var_os("MILLSTREAM_BLESS").is_some() {
+        std::fs::write(path, document).expect("FORMAT.md can be written");
+    } else if let Some((line, (is, should))) =
+        (1..).zip(written.lines().zip(document.lines())).find(|(_, (is, should))| is != should)
+    {
+        panic!("FORMAT.md line {line} is\n{is}\nbut should be\n{should}\nMILLSTREAM_BLESS=1 writes it");
+    } else {
+        assert_eq!(written.len(), document.len(), "FORMAT.md has another length; MILLSTREAM_BLESS=1 writes it");
+    }
+}
+
+/// Goal: the example log is one that recovery accepts frame by frame, and the other examples decode to what the text says.
+#[test]
+fn the_examples_decode() {
+    let (flush, end) = flush();
+    let mut tip = Tip::genesis(GROUP);
+    let mut rest = &flush[..];
+    let mut kinds = Vec::new();
+    for bytes in [&mut rest, &mut &quiet_block(&end)[..]] {
+        while !bytes.is_empty() {
+            let Step::Next(header) = recovery::step(&tip, bytes) else { panic!("a frame is refused") };
+            kinds.push(header.kind);
+            tip.advance(&header);
+            *bytes = Frame::split(bytes).unwrap().1;
+        }
+    }
+    assert_eq!(kinds, [Kind::NoOp, Kind::Data, Kind::Pad, Kind::Pad]);
+    assert_eq!(tip, end);
+    index::decode(&index_file()).unwrap();
+    assert_eq!(decode_losses(&losses()).unwrap().len(), 1);
+    assert_eq!(Catalog::decode_snapshot(&snapshot()).unwrap().streams().len(), 1);
+    for (_, command) in commands() {
+        assert_eq!(Command::decode(&command.encode()).unwrap(), command);
+    }
+}
+
+fn parts() -> Vec<(&'static str, String)> {
+    let (flush, end) = flush();
+    vec![
+        ("names", names_table()),
+        ("node", dump(&node().encode())),
+        ("segment", dump(&segment())),
+        ("flush", dump(&flush)),
+        ("quiet block", dump(&quiet_block(&end))),
+        ("record", dump(&records()[..20])),
+        ("index", dump(&index_file())),
+        ("losses", dump(&losses())),
+        ("commands", commands_dump()),
+        ("snapshot", dump(&snapshot())),
+        ("verdicts", verdicts()),
+    ]
+}
+
+fn names_table() -> String {
+    let data = Path::new("DATA");
+    let mut out = "| what | name |\n|---|---|\n".to_owned();
+    let shard = names::shard_dir(data, GroupId(255));
+    for (what, path) in [
+        ("lock", names::lock_file(data)),
+        ("node file", names::node_file(data)),
+        ("segment 0 of the catalogue", names::catalog_dir(data).join(names::segment(0))),
+        ("snapshot before the command at offset 4,096", names::catalog_dir(data).join(names::snapshot(4_096))),
+        ("segment 12 of group 255", shard.join(names::segment(12))),
+        ("its index", shard.join(names::index(12))),
+        ("accepted losses of group 255", shard.join(names::LOSSES)),
+        ("spare segments", names::spare_dir(data)),
+    ] {
+        writeln!(out, "| {what} | `{}` |", path.display()).unwrap();
+    }
+    out
+}
+
+fn verdicts() -> String {
+    let mut out = "| at the stop | beyond: nothing of this log | beyond: frames, none proves a loss | beyond: a frame \
+                   proves a loss |\n|---|---|---|---|\n"
+        .to_owned();
+    let torn = {
+        let flush = flush().0;
+        Frame::split(&flush).unwrap().0.header
+    };
+    for (what, stop) in [
+        ("zeros, garbage, end of file", Stop::NoFrame(FrameError::Magic(0))),
+        ("an intact frame that does not follow", Stop::Stranger(Mismatch::Chain)),
+        ("the header of the next frame, its body torn", Stop::TornBody(torn)),
+    ] {
+        let [nothing, unproven, proven] =
+            [Beyond::Nothing, Beyond::Unproven, Beyond::Proven].map(|beyond| match recovery::verdict(&stop, beyond) {
+                Verdict::End => "End",
+                Verdict::Cut => "Cut",
+                Verdict::Damage => "Damage",
+            });
+        writeln!(out, "| {what} | {nothing} | {unproven} | {proven} |").unwrap();
+    }
+    out
+}
+
+/// Rows of 16 bytes; rows of zeros between others become one `*`.
+fn dump(bytes: &[u8]) -> String {
+    let mut out = "```text\n".to_owned();
+    let mut skipping = false;
+    for (row, chunk) in bytes.chunks(16).enumerate() {
+        let last = (row + 1) * 16 >= bytes.len();
+        if row > 0 && !last && chunk.iter().all(|byte| *byte == 0) {
+            if !skipping {
+                out.push_str("*\n");
+            }
+            skipping = true;
+            continue;
+        }
+        skipping = false;
+        let pairs: Vec<_> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String =
+            chunk.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+        writeln!(out, "{:04x}  {:<47}  {text}", row * 16, pairs.join(" ")).unwrap();
+    }
+    out.push_str("```\n");
+    out
+}
+
+const fn node() -> NodeFile {
+    NodeFile { node_id: 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff, term: Term(1), created: ARRIVAL }
+}
+
+fn segment() -> Vec<u8> {
+    let mut block = vec![0; BLOCK_BYTES];
+    SegmentHeader { group: GROUP, number: 0, created: ARRIVAL, capacity: 1 << 20 }.encode(&mut block);
+    block
+}
+
+fn records() -> Vec<u8> {
+    let mut body = Vec::new();
+    record::encode("user-1", b"hello", &mut body);
+    record::encode("user-2", b"", &mut body);
+    body
+}
+
+const fn stamp() -> ProducerStamp {
+    ProducerStamp { id: ProducerId(7), epoch: 1, seq: 0 }
+}
+
+/// The first flush of a log, and the tip after it.
+fn flush() -> (Vec<u8>, Tip) {
+    let body = records();
+    let mut buffer = vec![0; BLOCK_BYTES];
+    let mut tip = Tip::genesis(GROUP);
+    let reign = Reign { term: Term(1), durable: FrameIndex(0) };
+    let mut gather = Gather::new();
+    let batch = Batch {
+        body: &body,
+        body_crc: crc32fast::hash(&body),
+        record_count: 2,
+        producer: Some(stamp()),
+        arrival: ARRIVAL,
+    };
+    gather.place(&mut buffer, &mut tip, reign, &batch);
+    let flush = gather.seal(&mut buffer, &mut tip, reign);
+    buffer.truncate(flush.len);
+    (buffer, flush.tip)
+}
+
+fn quiet_block(tip: &Tip) -> Vec<u8> {
+    let mut block = vec![0; BLOCK_BYTES];
+    Gather::quiet(&mut block, tip, tip.index);
+    block
+}
+
+fn index_file() -> Vec<u8> {
+    let (_, tip) = flush();
+    let mut table = Producers::new();
+    table.note(stamp(), Offset(0), 2, ARRIVAL);
+    let mut producers = Vec::new();
+    table.encode(&mut producers);
+    let summary = Summary {
+        group: GROUP,
+        number: 0,
+        complete: true,
+        first_index: FrameIndex(0),
+        first_offset: Offset(0),
+        first_arrival: ARRIVAL,
+        term: tip.term,
+        index: tip.index,
+        offset: tip.offset,
+        chain: tip.chain,
+        arrival: tip.arrival,
+        log_bytes: tip.log_bytes,
+        end_pos: FilePos(FRAMES_AT + 2 * BLOCK_BYTES as u64),
+        gaps: Vec::new(),
+        producers,
+    };
+    let entry = Entry::new(Offset(0), ARRIVAL, FrameIndex(1), FilePos(FRAMES_AT + 128));
+    index::encode(&summary, &[entry])
+}
+
+fn losses() -> Vec<u8> {
+    let gap = Gap {
+        from_index: FrameIndex(7),
+        from_offset: Offset(40),
+        to_index: FrameIndex(8),
+        to_offset: Offset(44),
+        from_pos: FilePos(12_288),
+        to_pos: FilePos(16_384),
+    };
+    encode_losses(&[Damage { segment: 3, gap }])
+}
+
+fn commands() -> Vec<(&'static str, Command)> {
+    let create = CreateStream {
+        name: "orders".to_owned(),
+        shard_count: 2,
+        settings: Settings { retention_hours: 24, record_bytes_max: 1 << 20, durability: Durability::Fsync },
+        now: ARRIVAL,
+        workers: 2,
+    };
+    let change = SettingsChange { retention_hours: Some(48), ..SettingsChange::default() };
+    vec![
+        ("CreateStream", Command::CreateStream(create)),
+        ("ActivateStream", Command::ActivateStream { stream: StreamId(1) }),
+        ("UpdateStream", Command::UpdateStream { stream: StreamId(1), change }),
+        ("DeleteStream", Command::DeleteStream { stream: StreamId(1) }),
+        ("ForgetStream", Command::ForgetStream { stream: StreamId(1) }),
+    ]
+}
+
+fn commands_dump() -> String {
+    let mut out = String::new();
+    for (name, command) in commands() {
+        write!(out, "{name}:\n\n{}\n", dump(&command.encode())).unwrap();
+    }
+    out.pop();
+    out
+}
+
+fn snapshot() -> Vec<u8> {
+    let mut catalog = Catalog::new();
+    for (index, (_, command)) in (1..).zip(commands()).take(2) {
+        catalog.apply(&command).expect("the commands follow each other");
+        catalog.advance(FrameIndex(index), Term(1));
+    }
+    let mut out = Vec::new();
+    out.put(&catalog.encode_snapshot());
+    out
+}
