@@ -310,7 +310,7 @@ pub enum LogCommand {
     Verify(LogDirArgs),
     /// Write the index files of a log anew.
     RebuildIndex(LogDirArgs),
-    /// Cut a quarantined log before its first damage and say what is lost.
+    /// Accept the losses of quarantined shards, so that they take puts again. Nothing is deleted.
     Repair(LogRepairArgs),
 }
 
@@ -327,7 +327,7 @@ pub struct LogDirArgs {
 /// Arguments of `log dump`.
 #[derive(Args, Clone, Debug)]
 pub struct LogDumpArgs {
-    /// Directory of one shard's log.
+    /// Directory of one shard's log, or a node's data directory for all of them.
     pub dir: PathBuf,
     /// Print the records of each frame too.
     #[arg(long)]
@@ -338,6 +338,9 @@ pub struct LogDumpArgs {
     /// Stop after this many frames.
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// Print pads too.
+    #[arg(long)]
+    pub pads: bool,
     /// Print JSON lines.
     #[arg(long)]
     pub json: bool,
@@ -346,7 +349,7 @@ pub struct LogDumpArgs {
 /// Arguments of `log repair`.
 #[derive(Args, Clone, Debug)]
 pub struct LogRepairArgs {
-    /// Directory of one shard's log.
+    /// Directory of one shard's log, or a node's data directory for all of them.
     pub dir: PathBuf,
     /// Do it. Without it the command only says what would be lost.
     #[arg(long)]

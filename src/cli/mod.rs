@@ -1,11 +1,12 @@
 //! The `millstream` command: arguments, input, output, exit codes. What a command does lies elsewhere; here it is asked
 //! for, shown, and turned into an exit code.
 //!
-//! A command joins [`Command`] when the procedure behind it is bound. Its arguments ([`args`]) are tested before that.
+//! Each command's arguments are types in [`args`]; its work is in a module of its own.
 
 pub mod args;
 pub mod exit;
 pub mod input;
+pub mod logs;
 pub mod moment;
 pub mod node;
 pub mod output;
@@ -49,6 +50,9 @@ pub enum Command {
     Get(args::ReadArgs),
     /// Follow a stream: records are pushed as they are committed.
     Tail(args::ReadArgs),
+    /// Look at the files of a stopped node, check and mend them.
+    #[command(subcommand)]
+    Log(args::LogCommand),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }
@@ -76,6 +80,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Put(args) => put::run(&args),
         Command::Get(args) => read::run(&args, Mode::Get),
         Command::Tail(args) => read::run(&args, Mode::Push),
+        Command::Log(command) => logs::run(&command),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);
