@@ -9,7 +9,11 @@ pub mod input;
 pub mod moment;
 pub mod node;
 pub mod output;
+pub mod put;
+pub mod read;
+pub mod remote;
 pub mod serve;
+pub mod streams;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -19,6 +23,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use args::CompletionsArgs;
 use exit::{Exit, Failure};
+
+use crate::client::Mode;
 
 /// A streaming storage node for bare-metal Linux with the data model of Amazon Kinesis Data Streams.
 #[derive(Debug, Parser)]
@@ -34,6 +40,15 @@ pub struct Cli {
 pub enum Command {
     /// Run a node.
     Serve(serve::ServeArgs),
+    /// Create, list, describe, update and delete streams.
+    #[command(subcommand)]
+    Stream(args::StreamCommand),
+    /// Put records from a file or standard input.
+    Put(args::PutArgs),
+    /// Read records by asking for them.
+    Get(args::ReadArgs),
+    /// Follow a stream: records are pushed as they are committed.
+    Tail(args::ReadArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }
@@ -57,6 +72,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => node::serve(&args),
+        Command::Stream(command) => streams::run(&command),
+        Command::Put(args) => put::run(&args),
+        Command::Get(args) => read::run(&args, Mode::Get),
+        Command::Tail(args) => read::run(&args, Mode::Push),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);

@@ -73,7 +73,7 @@ async fn put(
         send(&producer, &record, hash_key).await?;
         count += 1;
         bytes += record.data.len() as u64;
-        progress.advance(record.data.len() as u64, 1);
+        progress.advance(record.data.len() as u64, count);
     }
     // What came before the mistake was asked for, and is stored.
     producer.close().await.map_err(|error| failure(&error))?;

@@ -36,7 +36,8 @@ pub fn with<T>(args: &NodeArgs, work: impl AsyncFnOnce(Remote) -> Result<T, Fail
 
 fn lookup(args: &NodeArgs) -> Result<SocketAddr, Failure> {
     let unknown = |why: String| Failure::new(Exit::Unavailable, format_args!("cannot find {}: {why}", args.node));
-    let mut found = (args.node.host.as_str(), args.node.port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+    let mut found =
+        (args.node.host.as_str(), args.node.port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
     found.next().ok_or_else(|| unknown("the name has no address".to_owned()))
 }
 

@@ -137,9 +137,7 @@ fn delete(args: &StreamDeleteArgs) -> Result<(), Failure> {
     if !args.yes {
         confirm(&args.name)?;
     }
-    remote::with(&args.node, async |client| {
-        client.delete_stream(&args.name).await.map_err(|error| failure(&error))
-    })?;
+    remote::with(&args.node, async |client| client.delete_stream(&args.name).await.map_err(|error| failure(&error)))?;
     say(&format!("deleted {}\n", args.name))
 }
 
@@ -158,6 +156,7 @@ const fn status(status: StreamStatus) -> &'static str {
     match status {
         StreamStatus::Creating => "creating",
         StreamStatus::Active => "active",
+        StreamStatus::Updating => "updating",
         StreamStatus::Deleting => "deleting",
     }
 }

@@ -320,7 +320,13 @@ impl<R: Runtime> Log<R> {
                     }
                     need = more;
                 }
-                Err(Damage) => return Err(self.damaged(from, &walk).await),
+                Err(Damage) => match self.resume_after(&walk).await? {
+                    // Nothing that was asked for is lost: the walk began further back than that.
+                    Some((pos, offset)) if offset <= from => {
+                        (walk.pos, need) = (pos, HEADER_BYTES);
+                    }
+                    _ => return Err(self.damaged(from, &walk).await),
+                },
             }
         }
     }
@@ -405,7 +411,8 @@ impl<R: Runtime> Log<R> {
             return ReadError::BeforeHorizon { horizon: self.first_offset() };
         }
         let resume = match self.resume_after(walk).await {
-            Ok(offset) => offset,
+            Ok(Some((_, offset))) => offset,
+            Ok(None) => self.after_segment(walk.number),
             Err(error) => return ReadError::Io(error),
         };
         tracing::error!(
@@ -419,14 +426,14 @@ impl<R: Runtime> Log<R> {
         self.state.borrow().segments.iter().any(|segment| segment.number == number)
     }
 
-    /// The first offset of an intact frame after damage at the walk's position.
-    async fn resume_after(&self, walk: &Walk) -> std::io::Result<Offset> {
+    /// Where in the segment intact frames go on after damage at the walk's position, and with which offset.
+    async fn resume_after(&self, walk: &Walk) -> std::io::Result<Option<(u64, Offset)>> {
         let file = self.env.file(self.group, walk.number, &self.dir).await?;
         let mut pos = walk.pos;
         // If the header is intact and only the body is not, the next frame is right behind it.
         let (window, start) = self.window(&file, pos, HEADER_BYTES, walk.end).await?;
         if let Some(header) = window.get((pos - start) as usize..).and_then(|bytes| self.check_header(walk, bytes)) {
-            return Ok(header.end_offset());
+            return Ok(Some((pos + header.frame_bytes() as u64, header.end_offset())));
         }
         pos = block_down(pos) + BLOCK_BYTES as u64;
         while pos < walk.end {
@@ -434,14 +441,19 @@ impl<R: Runtime> Log<R> {
             for (block, bytes) in window.chunks(BLOCK_BYTES).enumerate() {
                 let at = Walk { pos: start + (block * BLOCK_BYTES) as u64, ..*walk };
                 if let Some(header) = self.check_header(&at, bytes) {
-                    return Ok(header.base_offset);
+                    return Ok(Some((at.pos, header.base_offset)));
                 }
             }
             pos = start + window.len().max(BLOCK_BYTES) as u64;
         }
+        Ok(None)
+    }
+
+    /// The first offset behind a segment.
+    fn after_segment(&self, number: SegmentNumber) -> Offset {
         let state = self.state.borrow();
-        let after = state.segments.iter().find(|segment| segment.number > walk.number);
-        Ok(after.map_or(state.marks.committed().offset, |segment| segment.first.offset))
+        let after = state.segments.iter().find(|segment| segment.number > number);
+        after.map_or(state.marks.committed().offset, |segment| segment.first.offset)
     }
 
     /// Maps the index of a sealed segment, if it is in a file. A segment whose index cannot be mapped is walked from its

@@ -1,7 +1,8 @@
 //! Freeing the storage of a log: by age, by what a snapshot made superfluous, or all of it.
 //!
 //! Segments go whole and oldest first, so that a crash at any point leaves a row without holes. The last segment with
-//! frames always stays: it carries the offsets on.
+//! durable frames always stays: it carries the offsets on. With `durability = interval` frames behind it may be visible
+//! and still be lost with the power.
 
 use std::io;
 use std::path::Path;
@@ -30,7 +31,8 @@ impl<R: Runtime> Log<R> {
                 let mut state = self.state.borrow_mut();
                 let [oldest, next] = [state.segments.front(), state.segments.get(1)];
                 let Some((oldest, next)) = oldest.zip(next) else { break };
-                if !oldest.sealed || !next.has_frames() || !old(oldest.tip.arrival, oldest.tip.offset) {
+                let carries_on = state.marks.durable().index > next.first.index;
+                if !oldest.sealed || !carries_on || !old(oldest.tip.arrival, oldest.tip.offset) {
                     break;
                 }
                 let file = (oldest.number, oldest.capacity);

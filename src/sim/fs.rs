@@ -245,7 +245,7 @@ impl Process {
                 Ok(())
             }
             Landing::Failed(error) => Err(error),
-            Landing::Interrupted => Ok(()),
+            Landing::Interrupted | Landing::Skipped => Ok(()),
         })
         .await
     }

@@ -55,6 +55,7 @@ mod process;
 mod runtime;
 mod slot;
 mod trace;
+pub mod workload;
 
 #[cfg(test)]
 mod tests;

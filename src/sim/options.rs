@@ -220,6 +220,8 @@ pub enum Fault {
     Hang,
     /// A write lands at another block of the same file and reports success.
     Misdirect,
+    /// A write or a sync does nothing and reports success, as if the code had left it out: shows that a checker notices.
+    Skip,
 }
 
 /// A fault aimed at chosen operations: the first `skip` that match pass, the next `times` are hit.

@@ -96,7 +96,7 @@ impl Process {
         effect: impl FnOnce(&mut Disk) -> io::Result<T> + 'static,
     ) -> io::Result<T> {
         self.disk_op(op, path, numbers, |disk, landing| match landing {
-            Landing::Whole | Landing::Misdirected => effect(disk),
+            Landing::Whole | Landing::Misdirected | Landing::Skipped => effect(disk),
             Landing::Failed(error) => Err(error),
             Landing::Interrupted if disk.rng.coin() => effect(disk),
             Landing::Interrupted => Err(io::ErrorKind::Interrupted.into()),

@@ -223,7 +223,10 @@ impl<R: Reactor> Consumer<R> {
             let step = match &mut self.chunk {
                 Some(chunk) => chunk.frames.next().map_err(Error::from),
                 None if self.ended => return None,
-                None => self.fetch().await.map(|()| None),
+                None => match self.fetch().await {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
             };
             match step {
                 Ok(Some(batch)) => {

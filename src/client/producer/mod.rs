@@ -233,6 +233,11 @@ impl<R: Reactor> Producer<R> {
         self.enqueue(&NewRecord { key, data, explicit: None, detached: true }).await.map(drop)
     }
 
+    /// As [`Producer::put_detached`], with the hash key given instead of taken from the partition key.
+    pub async fn put_detached_explicit(&self, key: &str, hash_key: HashKey, data: &[u8]) -> Result<()> {
+        self.enqueue(&NewRecord { key, data, explicit: Some(hash_key), detached: true }).await.map(drop)
+    }
+
     /// Sends what is queued without lingering, and waits until the fate of every record put before is known.
     ///
     /// # Errors

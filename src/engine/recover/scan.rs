@@ -215,7 +215,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                         Some(Resume::Later(later, tip)) => (0, tip, Some(later)),
                         Some(Resume::Inside(_)) | None => unreachable!("damage is proven by a frame to resume at"),
                     };
-                    // Behind a torn body in this segment the header's chain goes on; everything else is taken on trust.
+                    // An intact header says what follows it, even if it was taken on trust itself.
                     let chained = next.is_none() && matches!(stopped.stop, Stop::TornBody(_));
                     self.trust = if chained { Trust::Chain } else { Trust::AfterGap };
                     let gap = Gap {
@@ -255,7 +255,8 @@ impl<'a, R: Runtime> Scan<'a, R> {
         let mut need = BLOCK_BYTES;
         'windows: loop {
             let start = block_down(pos);
-            let want = (need as u64 + (pos - start)).max(SCAN_BYTES as u64).min(block_up(len).saturating_sub(start));
+            let want = block_up((need as u64 + (pos - start)).max(SCAN_BYTES as u64));
+            let want = want.min(block_up(len).saturating_sub(start));
             if want == 0 {
                 return stopped(pos, Stop::NoFrame(FrameError::Truncated { need: HEADER_BYTES, have: 0 }));
             }

@@ -76,6 +76,8 @@ pub(crate) enum Landing {
     Failed(io::Error),
     /// As asked, but in the wrong place.
     Misdirected,
+    /// Nothing happens, and success is reported. Only writes and syncs can be skipped; the rest ends as asked.
+    Skipped,
     /// Its process died while it was under way; nobody waits for the result.
     Interrupted,
 }
@@ -155,6 +157,7 @@ impl Disk {
             Fault::SlowUs(us) => verdict.takes_us = Some(takes_us + us),
             Fault::Hang => verdict.takes_us = None,
             Fault::Misdirect => verdict.landing = Landing::Misdirected,
+            Fault::Skip => verdict.landing = Landing::Skipped,
         }
         verdict
     }
@@ -294,6 +297,7 @@ impl Disk {
                 file.change(&space, |state| state.write(wrong, data));
                 Ok(())
             }
+            Landing::Skipped => Ok(()),
             Landing::Failed(error) => {
                 if error.kind() != ErrorKind::StorageFull {
                     file.change(&space, |state| state.write_sectors(pos, &data, || self.rng.coin()));
@@ -325,7 +329,7 @@ impl Disk {
                 return Err(error);
             }
             // Whether it still reached the medium shows at a power failure, for each write by itself.
-            Landing::Interrupted => {}
+            Landing::Interrupted | Landing::Skipped => {}
         }
         Ok(())
     }

@@ -1,0 +1,382 @@
+//! The fake node's connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_lite::future::or;
+
+use super::{PORT, STREAM, Store};
+use crate::protocol::messages::{
+    CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Get, HelloAnswer, ListStreamsAnswer, PingAnswer,
+    PositionAnswer, ReadState, ShardState, Start, Stat, StatsAnswer, StreamSettings, StreamStatus, StreamSummary,
+    Subscribe, SubscribeAnswer, SubscriptionEnd, UnsubscribeAnswer, UpdateStreamAnswer,
+};
+use crate::protocol::{Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, Message, Next, Opcode, Request, Side};
+use crate::runtime::local::Notify;
+use crate::runtime::{Listener, Reactor, ReadHalf, Runtime, TaskClass, WriteHalf};
+use crate::sim::{HostId, Sim, SimReadHalf, SimRuntime, SimWriteHalf};
+use crate::types::{Durability, GroupId, Offset, StreamId, WallUs, WorkerId};
+
+const WORKERS: u16 = 2;
+
+/// Listens on the shared port and, if told, on one per worker.
+pub(super) fn start(sim: &Sim, host: HostId, store: &Rc<Store>) {
+    let rt = sim.runtime(host);
+    let direct = if store.direct.get() { WORKERS } else { 0 };
+    for at in 0..=direct {
+        let listener = rt.listen((sim.ip(host), PORT + at).into(), false).unwrap();
+        // The shared port leads to worker 0.
+        let worker = WorkerId(at.saturating_sub(1));
+        let (rt, store) = (rt.clone(), Rc::clone(store));
+        sim.spawn(host, async move {
+            while let Ok((read, write)) = listener.accept().await {
+                let link = Rc::new(Link {
+                    rt: rt.clone(),
+                    store: Rc::clone(&store),
+                    worker,
+                    out: RefCell::default(),
+                    over: Cell::new(false),
+                    changed: Notify::new(),
+                    credit: RefCell::default(),
+                });
+                rt.spawn(TaskClass::Latency, Rc::clone(&link).send(write));
+                rt.spawn(TaskClass::Latency, link.receive(read));
+            }
+        });
+    }
+}
+
+struct Link {
+    rt: SimRuntime,
+    store: Rc<Store>,
+    worker: WorkerId,
+    out: RefCell<BytesMut>,
+    over: Cell<bool>,
+    changed: Notify,
+    /// By subscription: its balance, `None` once it is over.
+    credit: RefCell<HashMap<u64, Rc<Cell<Option<i64>>>>>,
+}
+
+impl Link {
+    fn chance(&self, percent: u64) -> bool {
+        percent > 0 && self.rt.random() % 100 < percent
+    }
+
+    fn end(&self) {
+        self.over.set(true);
+        self.changed.notify();
+    }
+
+    fn write(&self, envelope: Envelope, args: &impl Encode, body: &[u8]) {
+        let mut out = self.out.borrow_mut();
+        envelope.body(body.len() as u32, 0).encode(args, &mut *out);
+        out.extend_from_slice(body);
+        drop(out);
+        self.changed.notify();
+    }
+
+    fn fail(&self, opcode: u8, correlation: u64, error: &ErrorAnswer<'_>) {
+        self.write(Envelope::error(opcode, correlation), error, &[]);
+    }
+
+    async fn send(self: Rc<Self>, mut half: SimWriteHalf) {
+        loop {
+            let next = self.changed.until(|| {
+                let out = self.out.borrow_mut().split();
+                match out.is_empty() {
+                    false => Some(Some(out)),
+                    true => self.over.get().then_some(None),
+                }
+            });
+            let Some(bytes) = next.await else { break };
+            if half.write_all(&mut [IoSlice::new(&bytes)]).await.is_err() {
+                break;
+            }
+        }
+        self.end();
+        half.shutdown();
+    }
+
+    async fn receive(self: Rc<Self>, mut half: SimReadHalf) {
+        let (mut decoder, mut buffer) = (Decoder::new(Side::Server), BytesMut::new());
+        loop {
+            while let Next::Message(message) = decoder.next(&mut buffer).unwrap() {
+                self.answer(&message);
+                if self.over.get() {
+                    return;
+                }
+            }
+            buffer.reserve(4_096);
+            match half.read(&mut buffer).await {
+                Ok(0) | Err(_) => return self.end(),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn answer(self: &Rc<Self>, message: &Message) {
+        let (store, correlation) = (&self.store, message.head.correlation);
+        let ok = |opcode: Opcode| Envelope::answer(opcode, correlation);
+        let request = message.request().unwrap();
+        let opcode = request.opcode();
+        let wall = self.rt.wall();
+        let gone = || self.fail(opcode as u8, correlation, &ErrorAnswer::new(ErrorCode::StreamNotFound));
+        match request {
+            Request::Hello(hello) if hello.token != &store.token.borrow()[..] => {
+                self.fail(opcode as u8, correlation, &ErrorAnswer::new(ErrorCode::Unauthorized));
+                self.end();
+            }
+            Request::Hello(_) => {
+                let ports = if store.direct.get() { (1..=WORKERS).map(|at| PORT + at).collect() } else { vec![] };
+                let answer = HelloAnswer {
+                    version: 1,
+                    features: 0,
+                    node_id: 7,
+                    node_version: "fake",
+                    worker: self.worker,
+                    direct_ports: ports,
+                    limits: store.limits.get(),
+                    wall,
+                    catalogue_version: 1,
+                };
+                self.write(ok(opcode), &answer, &[]);
+            }
+            Request::Ping(_) => self.write(ok(opcode), &PingAnswer { wall }, &[]),
+            Request::Stats(_) => {
+                let answer =
+                    StatsAnswer { stats: vec![Stat { name: "shards", value: store.shards.borrow().len() as u64 }] };
+                self.write(ok(opcode), &answer, &[]);
+            }
+            Request::Put(put) => {
+                message.check_body().unwrap();
+                self.put(&put, &message.body, correlation);
+            }
+            Request::Get(get) => {
+                let link = Rc::clone(self);
+                self.rt.spawn(TaskClass::Latency, async move { link.get(get, correlation).await });
+            }
+            Request::Position(position) => {
+                let shards = store.shards.borrow();
+                let shard = shards.iter().find(|shard| shard.description.group == position.group).unwrap();
+                let (horizon, end) = (shard.horizon, shard.end());
+                let offset = match position.start {
+                    Start::Horizon | Start::AtTime(_) => horizon,
+                    Start::Latest => end,
+                    Start::At(offset) => offset,
+                    Start::After(offset) => offset.plus(1),
+                };
+                self.write(ok(opcode), &PositionAnswer { offset, horizon, end_offset: end }, &[]);
+            }
+            Request::Subscribe(subscribe) => {
+                let balance = Rc::new(Cell::new(Some(subscribe.credit.into())));
+                self.credit.borrow_mut().insert(correlation, Rc::clone(&balance));
+                let (from, horizon) = (subscribe.from, Offset(0));
+                self.write(ok(opcode), &SubscribeAnswer { from, horizon, end_offset: Offset(0) }, &[]);
+                let link = Rc::clone(self);
+                self.rt.spawn(TaskClass::Latency, async move { link.push(subscribe, correlation, &balance).await });
+            }
+            Request::Credit(credit) => {
+                if let Some(balance) = self.credit.borrow().get(&credit.subscription) {
+                    balance.set(balance.get().map(|bytes| bytes + i64::from(credit.bytes)));
+                }
+                self.store.changed.notify();
+            }
+            Request::Unsubscribe(unsubscribe) => {
+                let balance = self.credit.borrow_mut().remove(&unsubscribe.subscription);
+                let existed = balance.is_some_and(|balance| balance.take().is_some());
+                self.store.changed.notify();
+                self.write(ok(opcode), &UnsubscribeAnswer { existed }, &[]);
+            }
+            Request::CreateStream(_) | Request::UpdateStream(_) | Request::DeleteStream(_) => {
+                store.catalogue_calls.set(store.catalogue_calls.get() + 1);
+                if store.lose_change.get() {
+                    return self.end();
+                }
+                if let Some(error) = store.script.borrow_mut().pop() {
+                    return self.fail(opcode as u8, correlation, &error);
+                }
+                match request {
+                    Request::CreateStream(_) => {
+                        self.write(ok(opcode), &CreateStreamAnswer { stream: StreamId(1), catalogue_version: 2 }, &[]);
+                    }
+                    Request::UpdateStream(_) => {
+                        let answer = UpdateStreamAnswer { settings: settings(), catalogue_version: 2 };
+                        self.write(ok(opcode), &answer, &[]);
+                    }
+                    _ => {
+                        store.deleted.set(true);
+                        self.write(ok(opcode), &DeleteStreamAnswer { catalogue_version: 2 }, &[]);
+                    }
+                }
+            }
+            Request::ListStreams(list) => {
+                let names = ["audit", STREAM, "users"];
+                let rest: Vec<_> = names.into_iter().filter(|name| *name > list.after).collect();
+                let status = StreamStatus::Active;
+                let page = rest.iter().take(store.page.get());
+                let streams = page.map(|name| StreamSummary { name, status, open_shards: 1 }).collect();
+                self.write(ok(opcode), &ListStreamsAnswer { streams, more: rest.len() > store.page.get() }, &[]);
+            }
+            Request::DescribeStream(describe) if describe.name != STREAM || store.deleted.get() => gone(),
+            Request::DescribeStream(describe) => {
+                let shards = store.shards.borrow();
+                let all = shards.iter().map(|shard| shard.description);
+                let rest: Vec<_> = all.filter(|shard| shard.number >= describe.from_shard).collect();
+                let answer = DescribeStreamAnswer {
+                    stream: StreamId(1),
+                    name: STREAM,
+                    status: StreamStatus::Active,
+                    created: WallUs(0),
+                    settings: settings(),
+                    catalogue_version: shards.len() as u64,
+                    shards: rest.iter().copied().take(store.page.get()).collect(),
+                    more: rest.len() > store.page.get(),
+                };
+                self.write(ok(opcode), &answer, &[]);
+            }
+            Request::PutKeyed(_) => unreachable!("the client routes by itself"),
+        }
+    }
+
+    fn put(self: &Rc<Self>, put: &crate::protocol::messages::Put, body: &[u8], correlation: u64) {
+        let (store, faults) = (&self.store, self.store.faults.get());
+        store.puts_at.borrow_mut().push((self.worker, put.group));
+        let fail = |error: &ErrorAnswer<'_>| self.fail(Opcode::Put as u8, correlation, error);
+        if let Some(error) = store.script.borrow_mut().pop() {
+            return fail(&error);
+        }
+        if self.chance(faults.refuse) {
+            return fail(&ErrorAnswer::new(ErrorCode::ShardOverloaded).retry_after(5));
+        }
+        let answer = {
+            let mut shards = store.shards.borrow_mut();
+            let shard = shards.iter_mut().find(|shard| shard.description.group == put.group);
+            match shard {
+                Some(_) if store.deleted.get() => Err(ErrorAnswer::new(ErrorCode::ShardNotFound)),
+                None => Err(ErrorAnswer::new(ErrorCode::ShardNotFound)),
+                Some(shard) => shard.put(put, body, self.rt.wall()),
+            }
+        };
+        store.changed.notify();
+        if store.silent.get() {
+            return;
+        }
+        if self.chance(faults.lose) {
+            return self.end();
+        }
+        let answer = match answer {
+            Ok(_) if self.chance(faults.unknown) => Err(ErrorAnswer::new(ErrorCode::Timeout)),
+            answer => answer,
+        };
+        let late = if self.chance(faults.reorder) { self.rt.random() % 20_000 } else { 0 };
+        let link = Rc::clone(self);
+        self.rt.spawn(TaskClass::Latency, async move {
+            if late > 0 {
+                link.rt.sleep(Duration::from_micros(late)).await;
+            }
+            match answer {
+                Ok(answer) => link.write(Envelope::answer(Opcode::Put, correlation), &answer, &[]),
+                Err(error) => link.fail(Opcode::Put as u8, correlation, &error),
+            }
+        });
+    }
+
+    /// Frames from `from` on, and where the reader stands after them. Without frames: nothing is there yet.
+    fn read(&self, group: GroupId, from: Offset, bytes_max: i64) -> Result<(ReadState, Bytes), ErrorAnswer<'static>> {
+        let shards = self.store.shards.borrow();
+        let shard = shards.iter().find(|shard| shard.description.group == group);
+        let shard = shard.ok_or_else(|| ErrorAnswer::new(ErrorCode::ShardNotFound))?;
+        if from < shard.horizon {
+            return Err(ErrorAnswer::new(ErrorCode::BeforeHorizon).details(shard.horizon.0, 0));
+        }
+        if let Some((first, resume)) = shard.lost
+            && (first..resume).contains(&from)
+        {
+            return Err(ErrorAnswer::new(ErrorCode::DataLost).details(resume.0, 0));
+        }
+        let mut body = BytesMut::new();
+        let mut next_offset = from;
+        for (base, end, frame) in &shard.frames {
+            let stop = shard.lost.is_some_and(|(first, resume)| (first..resume).contains(base));
+            let full = !body.is_empty() && (body.len() + frame.len()) as i64 > bytes_max;
+            if *end <= from {
+                continue;
+            }
+            if stop || full {
+                break;
+            }
+            body.extend_from_slice(frame);
+            next_offset = *end;
+        }
+        if !body.is_empty() && self.chance(self.store.faults.get().damage) {
+            let at = self.rt.random() as usize % body.len();
+            body[at] ^= 1 << (self.rt.random() % 8);
+        }
+        let end_of_shard = shard.description.state == ShardState::Closed && next_offset == shard.end();
+        let state = ReadState {
+            next_offset,
+            end_offset: shard.end(),
+            horizon: shard.horizon,
+            last_arrival: WallUs(0),
+            wall: self.rt.wall(),
+            end_of_shard,
+        };
+        Ok((state, body.freeze()))
+    }
+
+    async fn get(self: Rc<Self>, get: Get, correlation: u64) {
+        let ready = self.store.changed.until(|| match self.read(get.group, get.from, get.bytes_max.into()) {
+            Ok((state, body)) if body.is_empty() && !state.end_of_shard => None,
+            result => Some(result),
+        });
+        let waited = or(ready, async {
+            self.rt.sleep(Duration::from_millis(get.wait_ms.into())).await;
+            self.read(get.group, get.from, get.bytes_max.into())
+        });
+        match waited.await {
+            Ok((state, body)) => self.write(Envelope::answer(Opcode::Get, correlation), &state, &body),
+            Err(error) => self.fail(Opcode::Get as u8, correlation, &error),
+        }
+    }
+
+    async fn push(self: Rc<Self>, subscribe: Subscribe, correlation: u64, balance: &Cell<Option<i64>>) {
+        let mut from = subscribe.from;
+        loop {
+            let ready = self.store.changed.until(|| {
+                let Some(credit) = balance.get() else { return Some(None) };
+                let read = self.read(subscribe.group, from, credit.min(2_000));
+                match read {
+                    Ok((state, body)) if body.is_empty() && !state.end_of_shard => None,
+                    // The last push needs no credit.
+                    Ok((_, body)) if credit <= 0 && !body.is_empty() => None,
+                    result => Some(Some(result)),
+                }
+            });
+            let end = |error| {
+                let end = SubscriptionEnd { next_offset: from, error };
+                self.write(Envelope::last_push(correlation), &end, &[]);
+            };
+            match ready.await {
+                None => return,
+                Some(Err(error)) => return end(Some(error)),
+                Some(Ok((_, body))) if body.is_empty() => return end(None),
+                Some(Ok((state, body))) => {
+                    let left = balance.get().unwrap_or(0) - body.len() as i64;
+                    balance.set(balance.get().map(|_| left));
+                    let ahead = i64::from(subscribe.credit) - left;
+                    self.store.pushed_ahead_max.set(self.store.pushed_ahead_max.get().max(ahead));
+                    from = state.next_offset;
+                    self.write(Envelope::push(correlation), &ReadState { end_of_shard: false, ..state }, &body);
+                }
+            }
+        }
+    }
+}
+
+fn settings() -> StreamSettings {
+    StreamSettings { retention_hours: 24, record_bytes_max: 64 << 10, durability: Durability::Fsync }
+}

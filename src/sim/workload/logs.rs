@@ -1,0 +1,811 @@
+//! The workload on logs: one worker's shards on one host that is killed or loses power again and again.
+//!
+//! Each generation opens the data directory, recovers every log, reads all of it and then puts, resends, reads, expires,
+//! creates and destroys until it is done or the host goes down at some poll. Small segments roll, freed ones are used
+//! again. The checker is [`super::log_oracle`].
+//!
+//! It does not cover: the catalogue, connections, several workers. A disk that fails a sync and loses what it should have
+//! covered is left out: nothing that is read back afterwards can be relied on, neither by the node nor by the checker.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::catalog::{Settings, Status};
+use crate::engine::data_dir;
+use crate::engine::env::{Env, Tuning};
+use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
+use crate::engine::read::ReadError;
+use crate::engine::shard::{Identity, PutError, Shard};
+use crate::engine::shards::{Known, Shards};
+use crate::engine::slice::Slice;
+use crate::format::frame::Frame;
+use crate::format::record::Records;
+use crate::limits::{PRODUCER_WINDOW, RECORD_BYTES_MAX};
+use crate::runtime::local;
+use crate::runtime::{Reactor, TaskClass};
+use crate::shard::admission::PutRefusal;
+use crate::sim::prng::Prng;
+use crate::sim::workload::contents::{Contents, DATA_BYTES_MIN, Pattern};
+use crate::sim::workload::log_oracle::{End, Expect, LogOracle};
+use crate::sim::{Chance, DiskFaults, DiskOp, DiskStats, Fault, HostId, Injection, Sim, SimRuntime};
+use crate::types::{
+    Durability, GroupId, MonoUs, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, WallUs, WorkerId,
+};
+
+/// Where the node keeps its data.
+const DATA: &str = "/data";
+
+/// A generation that takes longer is stuck.
+const GENERATION_MAX: Duration = Duration::from_secs(4 * 3600);
+
+/// What a run looks like; drawn from the seed by [`Plan::draw`].
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Logs side by side.
+    pub logs: usize,
+    /// Processes one after the other.
+    pub generations: usize,
+    /// Clients per log.
+    pub clients: usize,
+    /// Puts per client and generation.
+    pub puts: u64,
+    /// Clients wait long between puts, so that segments stay small.
+    pub unhurried: bool,
+    /// Level of all logs.
+    pub durability: Durability,
+    /// The worker's settings.
+    pub tuning: Tuning,
+    /// Chances of disk errors; sync errors stay out.
+    pub faults: DiskFaults,
+    /// Faults aimed at chosen steps: slow ones, and such as prove the checker.
+    pub aimed: Vec<Injection>,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let prng = &mut Prng::new(seed, "plan", 0);
+        let faulty = prng.below(4) == 0;
+        let chance = |parts| if faulty { Chance::per_million(parts) } else { Chance::NEVER };
+        Self {
+            logs: 1 + prng.below(3) as usize,
+            generations: 3 + prng.below(8) as usize,
+            clients: 1 + prng.below(4) as usize,
+            puts: 5 + prng.below(60),
+            unhurried: prng.below(3) > 0,
+            durability: if prng.below(4) == 0 { Durability::Interval } else { Durability::Fsync },
+            tuning: Tuning {
+                tail_bytes_max: [0, 64 << 10, 1 << 20, 64 << 20][prng.below(4) as usize],
+                recycle: prng.below(4) > 0,
+            },
+            faults: DiskFaults {
+                read_error: chance(2_000),
+                write_error: chance(3_000),
+                name_error: chance(2_000),
+                slow: chance(20_000),
+                slow_us: 5_000,
+                ..DiskFaults::default()
+            },
+            // Slow syncs of directories leave room for everything else to happen before they end.
+            aimed: if prng.below(3) == 0 { vec![slow_dirs(1_000 << prng.below(8))] } else { Vec::new() },
+        }
+    }
+}
+
+fn slow_dirs(us: u64) -> Injection {
+    let fault = Fault::SlowUs(us);
+    Injection { op: DiskOp::SyncDir, path_contains: "/shards/".to_owned(), skip: 0, times: u32::MAX, fault }
+}
+
+/// What a run met, to show that it met anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Hash over everything that happened.
+    pub trace_hash: u64,
+    /// Puts acknowledged.
+    pub acked: u64,
+    /// Puts answered as stored before.
+    pub duplicates: u64,
+    /// Records read and checked.
+    pub records_read: u64,
+    /// Kills and power failures.
+    pub crashes: u64,
+    /// Logs that recovery left something behind of.
+    pub cuts: u64,
+    /// Segments freed by retention.
+    pub freed_bytes: u64,
+    /// Logs that died of a disk error and were opened again.
+    pub reopened: u64,
+    /// Most segments that a log had.
+    pub segments_max: u64,
+    /// What crashes did to the disk.
+    pub disk: DiskStats,
+}
+
+/// One log as the workload knows it, across processes.
+pub(super) struct Slot {
+    pub(super) id: Identity,
+    pub(super) status: Cell<Status>,
+    pub(super) oracle: RefCell<LogOracle>,
+    producers: RefCell<Vec<Producer>>,
+    /// The log is being opened again, and the checker does not know yet where it ends.
+    reopening: Cell<bool>,
+    /// Wall-clock times, and where the log ended then.
+    moments: RefCell<Vec<(WallUs, Offset)>>,
+}
+
+/// An idempotent producer, as it survives the node's crashes.
+struct Producer {
+    id: ProducerId,
+    epoch: u32,
+    next: u32,
+    /// The last batches, unacknowledged ones included.
+    recent: VecDeque<(u32, Contents)>,
+    /// Sequence number of the first one that was never acknowledged.
+    unacked: Rc<Cell<u32>>,
+}
+
+/// Everything that outlives a process.
+pub(super) struct World {
+    pub(super) sim: Sim,
+    pub(super) host: HostId,
+    pub(super) plan: Plan,
+    pub(super) pattern: Pattern,
+    pub(super) slots: RefCell<Vec<Rc<Slot>>>,
+    prng: RefCell<Prng>,
+    next_put: Cell<u64>,
+    next_group: Cell<u64>,
+    finished: Cell<bool>,
+    pub(super) summary: RefCell<Summary>,
+}
+
+/// Runs the plan of `seed`.
+pub fn run(seed: u64) -> Summary {
+    run_plan(seed, Plan::draw(seed))
+}
+
+/// Runs a plan.
+pub fn run_plan(seed: u64, plan: Plan) -> Summary {
+    let sim = Sim::new(seed, super::options("logs", seed));
+    let world = World::new(&sim, seed, plan);
+    for generation in 0..world.plan.generations {
+        let last = generation + 1 == world.plan.generations;
+        world.generation(!last);
+    }
+    world.close()
+}
+
+impl World {
+    pub(super) fn new(sim: &Sim, seed: u64, plan: Plan) -> Rc<Self> {
+        let host = sim.host("node");
+        for injection in &plan.aimed {
+            sim.inject(host, injection.clone());
+        }
+        let world = Rc::new(Self {
+            sim: sim.clone(),
+            host,
+            pattern: Pattern::default(),
+            slots: RefCell::default(),
+            prng: RefCell::new(Prng::new(seed, "workload", 0)),
+            next_put: Cell::new(0),
+            next_group: Cell::new(16),
+            finished: Cell::new(false),
+            summary: RefCell::default(),
+            plan,
+        });
+        for _ in 0..world.plan.logs {
+            world.add_slot();
+        }
+        world
+    }
+
+    fn add_slot(&self) -> Rc<Slot> {
+        let group = self.next_group.replace(self.next_group.get() + 1);
+        let id = Identity { stream: StreamId(group), number: ShardNumber(0), group: GroupId(group) };
+        let producer = |n| Producer {
+            id: ProducerId(group * 100 + n),
+            epoch: 0,
+            next: 0,
+            recent: VecDeque::new(),
+            unacked: Rc::default(),
+        };
+        let slot = Rc::new(Slot {
+            id,
+            status: Cell::new(Status::Creating),
+            oracle: RefCell::new(LogOracle::new(
+                format!("seed {}, log {group}", self.sim.seed()),
+                self.plan.durability,
+            )),
+            producers: RefCell::new((1..=self.plan.clients as u64).map(producer).collect()),
+            reopening: Cell::new(false),
+            moments: RefCell::default(),
+        });
+        self.slots.borrow_mut().push(Rc::clone(&slot));
+        slot
+    }
+
+    pub(super) fn close(&self) -> Summary {
+        let mut summary = *self.summary.borrow();
+        summary.disk = self.sim.disk_stats(self.host);
+        summary.trace_hash = self.sim.trace_hash();
+        summary
+    }
+
+    pub(super) fn draw(&self, below: u64) -> u64 {
+        self.prng.borrow_mut().below(below)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { record_bytes_max: RECORD_BYTES_MAX, durability: self.plan.durability, ..Settings::default() }
+    }
+
+    pub(super) fn known(&self) -> Vec<Known> {
+        let settings = self.settings();
+        let slots = self.slots.borrow();
+        slots.iter().map(|slot| Known { id: slot.id, settings, status: slot.status.get() }).collect()
+    }
+
+    /// One process, from its start to its end, by crash if `crash`.
+    pub(super) fn generation(self: &Rc<Self>, crash: bool) {
+        self.finished.set(false);
+        let power = self.draw(2) == 0;
+        if crash {
+            // Recovery takes tens of polls, a whole generation a few thousand.
+            let polls = 1 + self.draw(1 << (4 + self.draw(9)));
+            if power {
+                self.sim.power_loss_after_polls(self.host, polls);
+            } else {
+                self.sim.kill_after_polls(self.host, polls);
+            }
+        }
+        let rt = self.sim.runtime(self.host);
+        let world = Rc::clone(self);
+        let process = rt.clone();
+        self.sim.spawn(self.host, async move { world.live(process).await });
+        let ended = self.sim.run_until(|| self.finished.get() || !rt.is_alive(), GENERATION_MAX);
+        assert!(ended, "the process is stuck");
+        if self.finished.get() && rt.is_alive() {
+            // A clean stop: nothing is left to be lost.
+            self.crash(power);
+        }
+        self.note_crash(power);
+    }
+
+    fn crash(&self, power: bool) {
+        if power {
+            self.sim.power_loss(self.host);
+        } else {
+            self.sim.kill(self.host);
+        }
+    }
+
+    fn note_crash(&self, power: bool) {
+        self.summary.borrow_mut().crashes += 1;
+        // A log that died of a disk error syncs nothing before it is opened again: how long ago is no measure then.
+        let now = if self.plan.faults.write_error == Chance::NEVER { self.sim.now() } else { MonoUs(0) };
+        let how = if power { End::PowerLoss(now) } else { End::Kill };
+        for slot in &*self.slots.borrow() {
+            slot.oracle.borrow_mut().crashed(how);
+        }
+    }
+
+    async fn live(self: Rc<Self>, rt: SimRuntime) {
+        self.sim.set_disk_faults(self.host, DiskFaults::default());
+        let dir = data_dir::open(&rt, Path::new(DATA)).await.expect("the data directory opens after any crash");
+        let env = Env::new(rt.clone(), WorkerId(0), PathBuf::from(DATA), dir.node.term, self.plan.tuning);
+        let shards = Shards::new(env);
+        let opened = shards.open(self.known()).await;
+        assert!(opened.failed.is_empty(), "shards that do not open: {:?}", opened.failed);
+        assert!(opened.quarantined.is_empty(), "quarantined by a mere crash: {:?}", opened.quarantined);
+        self.summary.borrow_mut().cuts += opened.cut as u64;
+        for slot in self.slots.take() {
+            if slot.status.get() == Status::Deleting {
+                // Opening finished the deletion.
+                self.add_slot();
+                continue;
+            }
+            slot.status.set(Status::Active);
+            self.slots.borrow_mut().push(slot);
+        }
+        for slot in self.slots() {
+            if shards.get(slot.id.group).is_none() {
+                shards.create(slot.id, self.settings()).await.expect("no faults");
+                slot.status.set(Status::Active);
+            }
+            let shard = shards.get(slot.id.group).expect("it was opened");
+            self.check_recovered(&slot, &shard).await;
+        }
+        self.sim.set_disk_faults(self.host, self.plan.faults);
+        let busy = Rc::new(Cell::new(0));
+        for slot in self.slots() {
+            for client in 0..self.plan.clients {
+                let (world, slot, shards) = (Rc::clone(&self), Rc::clone(&slot), Rc::clone(&shards));
+                self.start(&rt, &busy, async move { world.client(&shards, &slot, client).await });
+            }
+            let (world, shards) = (Rc::clone(&self), Rc::clone(&shards));
+            self.start(&rt, &busy, async move { world.reader(&shards, &slot).await });
+        }
+        let (world, janitor) = (Rc::clone(&self), Rc::clone(&shards));
+        self.start(&rt, &busy, async move { world.janitor(&janitor).await });
+        while busy.get() > 0 {
+            rt.sleep(Duration::from_millis(20)).await;
+        }
+        self.sim.set_disk_faults(self.host, DiskFaults::default());
+        self.stop(&shards).await;
+        drop(dir);
+        self.finished.set(true);
+    }
+
+    /// A clean stop: afterwards everything taken is there.
+    async fn stop(&self, shards: &Rc<Shards<SimRuntime>>) {
+        shards.stop().await;
+        for shard in shards.all() {
+            if shard.log().refusal() == Some(PutRefusal::Stopping) {
+                let slot = self.slots().into_iter().find(|slot| slot.id == shard.id).expect("open logs are known");
+                let mut oracle = slot.oracle.borrow_mut();
+                let end = oracle.end();
+                assert_eq!(shard.log().marks().durable().offset, end, "a clean stop makes everything durable");
+                oracle.recovered(shard.log().first_offset(), end);
+            }
+        }
+    }
+
+    fn start(&self, rt: &SimRuntime, busy: &Rc<Cell<u32>>, task: impl Future<Output = ()> + 'static) {
+        let busy = Rc::clone(busy);
+        busy.set(busy.get() + 1);
+        rt.spawn(TaskClass::Latency, async move {
+            task.await;
+            busy.set(busy.get() - 1);
+        });
+    }
+
+    pub(super) fn slots(&self) -> Vec<Rc<Slot>> {
+        self.slots.borrow().clone()
+    }
+
+    /// Compares all of a recovered log with what it must hold.
+    async fn check_recovered(&self, slot: &Slot, shard: &Shard<SimRuntime>) {
+        let log = shard.log();
+        let (first, end) = (log.first_offset(), log.marks().committed().offset);
+        slot.oracle.borrow_mut().recovered(first, end);
+        let mut at = first;
+        while at < end {
+            at = self.read(slot, shard, at).await.unwrap_or_else(|error| panic!("offset {at} after recovery: {error}"));
+        }
+        assert_eq!(at, end, "the log reads on beyond its end");
+    }
+
+    /// Reads once from `at` and checks what comes; gives the offset to go on from.
+    pub(super) async fn read(&self, slot: &Slot, shard: &Shard<SimRuntime>, at: Offset) -> Result<Offset, ReadError> {
+        let bytes_max = [1, 4_096, 100_000, 4 << 20][self.draw(4) as usize];
+        let frames = shard.log().read(at, bytes_max, WallUs(0)).await?;
+        let mut oracle = slot.oracle.borrow_mut();
+        let mut next = None;
+        for slice in &frames.slices {
+            self.check_frames(&oracle, slice, at, &mut next);
+        }
+        let next = next.unwrap_or(at);
+        assert_eq!(next, frames.next, "a read ends where it says");
+        oracle.reach(next, self.sim.now());
+        Ok(next)
+    }
+
+    fn check_frames<B: std::ops::Deref<Target = [u8]>>(
+        &self,
+        oracle: &LogOracle,
+        slice: &Slice<B>,
+        from: Offset,
+        next: &mut Option<Offset>,
+    ) {
+        let mut rest: &[u8] = slice;
+        while !rest.is_empty() {
+            let (frame, after) = Frame::split(rest).expect("a reader gets whole, intact frames");
+            rest = after;
+            let base = frame.header.base_offset;
+            match *next {
+                None => assert!(base <= from && from < frame.header.end_offset(), "{from} was asked for, got {base}"),
+                Some(next) => assert_eq!(base, next, "frames are handed out without a hole"),
+            }
+            let mut offset = base;
+            for record in Records::new(frame.body) {
+                let record = record.expect("records were checked when they were put");
+                oracle.saw(&self.pattern, offset, record.key, record.data);
+                offset = offset.plus(1);
+                self.summary.borrow_mut().records_read += 1;
+            }
+            assert_eq!(offset, frame.header.end_offset(), "the frame says how many records it has");
+            *next = Some(offset);
+        }
+    }
+
+    // ---- clients
+
+    fn contents(&self) -> Contents {
+        let id = self.next_put.replace(self.next_put.get() + 1);
+        let below = match self.draw(100) {
+            0..60 => 1 << 10,
+            60..85 => 20 << 10,
+            85..95 => 200 << 10,
+            95..99 => 400 << 10,
+            _ => 2 << 20,
+        };
+        let records = if self.draw(4) == 0 { 1 + self.draw(9) } else { 1 };
+        let size = |_| DATA_BYTES_MIN + (self.draw(below) / records) as u32;
+        Contents { id, sizes: (0..records).map(size).collect() }
+    }
+
+    async fn pause(&self, rt: &SimRuntime) {
+        let us = match self.draw(100) {
+            0..50 => return,
+            50..85 => self.draw(2_000),
+            85..96 => self.draw(300_000),
+            _ if self.plan.unhurried => self.draw(100_000_000),
+            _ => self.draw(1_000_000),
+        };
+        rt.sleep(Duration::from_micros(us)).await;
+    }
+
+    async fn client(self: Rc<Self>, shards: &Rc<Shards<SimRuntime>>, slot: &Rc<Slot>, number: usize) {
+        let rt = shards.env().rt.clone();
+        let stamped = self.draw(3) > 0;
+        if stamped {
+            // Whatever the last process did not acknowledge is sent again, in order.
+            let again: Vec<_> = {
+                let producers = slot.producers.borrow();
+                let producer = &producers[number];
+                producer.recent.iter().filter(|(seq, _)| *seq >= producer.unacked.get()).cloned().collect()
+            };
+            for (seq, contents) in again {
+                if !self.send(shards, slot, number, Some(seq), contents).await {
+                    return;
+                }
+            }
+        }
+        for _ in 0..self.plan.puts {
+            if slot.status.get() != Status::Active {
+                return;
+            }
+            let sent = if stamped {
+                self.stamped_put(shards, slot, number).await
+            } else {
+                self.send(shards, slot, number, None, self.contents()).await
+            };
+            if !sent {
+                return;
+            }
+            self.pause(&rt).await;
+        }
+    }
+
+    /// A producer's next batch, or one of those sent before, or one whose stamp is wrong.
+    async fn stamped_put(&self, shards: &Rc<Shards<SimRuntime>>, slot: &Rc<Slot>, number: usize) -> bool {
+        let choice = self.draw(20);
+        let (seq, contents) = {
+            let mut producers = slot.producers.borrow_mut();
+            let producer = &mut producers[number];
+            match choice {
+                0 => {
+                    producer.begin_epoch();
+                    (producer.next, self.contents())
+                }
+                // Too far ahead: a batch is missing.
+                1 => (producer.next + 1 + self.draw(3) as u32, self.contents()),
+                2..6 if !producer.recent.is_empty() => {
+                    producer.recent[self.draw(producer.recent.len() as u64) as usize].clone()
+                }
+                _ => (producer.next, self.contents()),
+            }
+        };
+        self.send(shards, slot, number, Some(seq), contents).await
+    }
+
+    /// Sends one put; false when the client had better stop.
+    async fn send(
+        &self,
+        shards: &Rc<Shards<SimRuntime>>,
+        slot: &Rc<Slot>,
+        number: usize,
+        seq: Option<u32>,
+        contents: Contents,
+    ) -> bool {
+        let Some(shard) = shards.get(slot.id.group) else { return false };
+        let body = self.pattern.body(&contents);
+        if let Err(refusal) = shard.room(body.len()).await {
+            return self.refused(shards, slot, refusal).await;
+        }
+        if slot.reopening.get() {
+            return self.refused(shards, slot, PutRefusal::Dead).await;
+        }
+        let stamp = seq.map(|seq| {
+            let producers = slot.producers.borrow();
+            ProducerStamp { id: producers[number].id, epoch: producers[number].epoch, seq }
+        });
+        let expect = slot.oracle.borrow().expect(stamp);
+        let put = crate::engine::shard::Put {
+            body: &body,
+            body_crc: crc32fast::hash(&body),
+            record_count: contents.records(),
+            producer: stamp,
+        };
+        let (fill, answer) = local::one_shot();
+        let unacked = seq.map(|seq| (Rc::clone(&slot.producers.borrow()[number].unacked), seq));
+        let sink = Sink {
+            sim: self.sim.clone(),
+            slot: Rc::clone(slot),
+            contents: contents.clone(),
+            fill: RefCell::new(Some(fill)),
+            unacked,
+        };
+        let before = shard.log().marks().accepted().offset;
+        let is_dead = shard.log().refusal().is_some();
+        let result = shard.put(&put, Ack { sink: Rc::new(sink), token: 0 });
+        let grew = shard.log().marks().accepted().offset > before;
+        match (result, expect) {
+            (Err(PutError::Refused(refusal)), _) => return self.refused(shards, slot, refusal).await,
+            (Ok(()), Expect::Fresh(base)) => {
+                assert!(grew, "a new put was not taken");
+                assert_eq!(base, before, "the log goes on somewhere else");
+                slot.took(&self.sim, contents, stamp, number);
+            }
+            (Ok(()), Expect::Duplicate(base)) => assert!(!grew, "the batch of {base} was stored again: {stamp:?}"),
+            (Ok(()), Expect::Any) => {
+                if grew {
+                    slot.took(&self.sim, contents, stamp, number);
+                }
+            }
+            (Err(PutError::Stamp(_)), Expect::Refused | Expect::Any) => {
+                slot.producers.borrow_mut()[number].begin_epoch();
+                return true;
+            }
+            (result, expect) => panic!("log {}: {stamp:?} got {result:?}, not {expect:?}", slot.id.group),
+        }
+        assert!(!is_dead, "a closed log took a put");
+        if self.draw(3) > 0 {
+            match answer.wait().await {
+                Some(Ok(receipt)) => {
+                    let mut summary = self.summary.borrow_mut();
+                    summary.acked += 1;
+                    summary.duplicates += u64::from(receipt.duplicate);
+                }
+                Some(Err(OutcomeUnknown)) => {}
+                None => panic!("a put was never answered"),
+            }
+        }
+        true
+    }
+
+    async fn refused(&self, shards: &Rc<Shards<SimRuntime>>, slot: &Rc<Slot>, refusal: PutRefusal) -> bool {
+        match refusal {
+            PutRefusal::Dead => {
+                // The janitor opens it again.
+                shards.env().rt.sleep(Duration::from_millis(10)).await;
+                true
+            }
+            PutRefusal::Deleting if slot.status.get() != Status::Active => false,
+            refusal => panic!("log {} refuses puts: {refusal}", slot.id.group),
+        }
+    }
+
+    // ---- readers
+
+    async fn reader(self: Rc<Self>, shards: &Rc<Shards<SimRuntime>>, slot: &Rc<Slot>) {
+        let rt = shards.env().rt.clone();
+        let mut at = Offset(0);
+        for _ in 0..self.plan.puts * 2 {
+            let Some(shard) = shards.get(slot.id.group) else { return };
+            if slot.reopening.get() {
+                rt.sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+            let end = shard.log().marks().committed().offset;
+            match self.draw(8) {
+                0 => at = Offset(self.draw(end.0 + 1)),
+                1 => self.seek(slot, &shard).await,
+                _ => {}
+            }
+            if at == end {
+                shard.wait_for(at, Duration::from_millis(self.draw(300))).await;
+            }
+            match self.read(slot, &shard, at).await {
+                Ok(next) => at = next,
+                // A log on its way out has nothing left to read.
+                Err(ReadError::BeforeHorizon { .. }) if slot.status.get() != Status::Active => return,
+                Err(ReadError::BeforeHorizon { horizon }) => {
+                    slot.oracle.borrow_mut().starts_at(horizon);
+                    assert!(at < horizon, "{at} is not before the horizon {horizon}");
+                    at = horizon;
+                }
+                // The log died and came back without what nobody had seen.
+                Err(ReadError::BeyondEnd { end }) if at <= slot.oracle.borrow().end() => at = end,
+                Err(ReadError::Io(error)) if self.may_fail(slot, &error) => {}
+                Err(error) => panic!("log {}, offset {at}: {error}", slot.id.group),
+            }
+            self.pause(&rt).await;
+        }
+    }
+
+    fn may_fail(&self, slot: &Slot, error: &std::io::Error) -> bool {
+        self.plan.faults.read_error != Chance::NEVER && error.raw_os_error() == Some(5)
+            || slot.status.get() != Status::Active
+    }
+
+    /// Looks for the first record of a moment that was noted.
+    async fn seek(&self, slot: &Slot, shard: &Shard<SimRuntime>) {
+        let moment = {
+            let moments = slot.moments.borrow();
+            if moments.is_empty() {
+                return;
+            }
+            moments[self.draw(moments.len() as u64) as usize]
+        };
+        let (time, ended) = moment;
+        let committed = shard.log().marks().committed().offset;
+        let found = match shard.log().seek_time(time).await {
+            Ok(found) => found,
+            Err(ReadError::Io(error)) if self.may_fail(slot, &error) => return,
+            Err(error) => panic!("log {}: looking for {time}: {error}", slot.id.group),
+        };
+        // What the log took after the moment arrived after it; what it took before arrived at it at the latest.
+        let bound = ended.max(shard.log().first_offset());
+        assert!(found <= bound || found <= committed, "{time}: found {found}, the log ended at {ended} then");
+        if slot.status.get() != Status::Active || found >= shard.log().marks().committed().offset {
+            return;
+        }
+        match shard.log().read(found, 1, WallUs(0)).await {
+            Ok(frames) => assert!(frames.last_arrival >= time, "offset {found} arrived before {time}"),
+            Err(ReadError::BeforeHorizon { .. } | ReadError::BeyondEnd { .. }) => {}
+            Err(ReadError::Io(error)) if self.may_fail(slot, &error) => {}
+            Err(error) => panic!("log {}, offset {found}: {error}", slot.id.group),
+        }
+        let Some(previous) = found.0.checked_sub(1).map(Offset) else { return };
+        if let Ok(frames) = shard.log().read(previous, 1, WallUs(0)).await {
+            assert!(frames.last_arrival < time, "offset {previous} arrived at {time} or later too");
+        }
+    }
+
+    // ---- retention, creation, destruction, death
+
+    async fn janitor(self: Rc<Self>, shards: &Rc<Shards<SimRuntime>>) {
+        let rt = shards.env().rt.clone();
+        for _ in 0..self.plan.puts {
+            let slots = self.slots();
+            let slot = &slots[self.draw(slots.len() as u64) as usize];
+            slot.moments.borrow_mut().push((rt.wall(), slot.oracle.borrow().end()));
+            self.reopen_dead(shards).await;
+            match self.draw(60) {
+                0..20 => self.expire(shards, slot).await,
+                20 => self.replace(shards, slot).await,
+                _ => {}
+            }
+            let segments = shards.all().iter().map(|shard| shard.log().disk_bytes() >> 20).max();
+            {
+                let mut summary = self.summary.borrow_mut();
+                summary.segments_max = summary.segments_max.max(segments.unwrap_or(0));
+            }
+            self.pause(&rt).await;
+        }
+        // Clients wait for a log that died.
+        for _ in 0..200 {
+            self.reopen_dead(shards).await;
+            rt.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn expire(&self, shards: &Rc<Shards<SimRuntime>>, slot: &Slot) {
+        let Some(shard) = shards.get(slot.id.group) else { return };
+        let moment = {
+            let moments = slot.moments.borrow();
+            moments[self.draw(moments.len() as u64) as usize]
+        };
+        slot.oracle.borrow_mut().may_expire(moment.1);
+        match shard.log().expire(moment.0).await {
+            Ok(freed) => self.summary.borrow_mut().freed_bytes += freed,
+            Err(error) => assert!(self.plan.faults.name_error != Chance::NEVER, "cannot expire: {error}"),
+        }
+    }
+
+    /// Destroys a log and creates another one.
+    async fn replace(&self, shards: &Rc<Shards<SimRuntime>>, slot: &Slot) {
+        slot.status.set(Status::Deleting);
+        for attempt in 0.. {
+            match shards.destroy(slot.id.group).await {
+                Ok(()) => break,
+                Err(error) => {
+                    let faulty = self.plan.faults.name_error != Chance::NEVER;
+                    assert!(faulty && attempt < 100, "cannot destroy: {error}");
+                }
+            }
+        }
+        self.slots.borrow_mut().retain(|other| other.id != slot.id);
+        let new = self.add_slot();
+        for attempt in 0.. {
+            match shards.create(new.id, self.settings()).await {
+                Ok(()) => break,
+                Err(error) => {
+                    let faulty = self.plan.faults.name_error != Chance::NEVER;
+                    assert!(faulty && attempt < 100, "cannot create: {error}");
+                }
+            }
+        }
+        new.status.set(Status::Active);
+    }
+
+    async fn reopen_dead(&self, shards: &Rc<Shards<SimRuntime>>) {
+        let is_dead = |shard: &Shard<SimRuntime>| shard.log().refusal() == Some(PutRefusal::Dead);
+        if !shards.all().iter().any(|shard| is_dead(shard)) {
+            return;
+        }
+        // The faults pause, as faults do; otherwise nothing might ever open again.
+        self.sim.set_disk_faults(self.host, DiskFaults::default());
+        let slots = self.slots();
+        slots.iter().for_each(|slot| slot.reopening.set(true));
+        let before: Vec<_> = slots.iter().map(|slot| shards.get(slot.id.group)).collect();
+        shards.reopen_dead().await;
+        for (slot, before) in slots.iter().zip(before) {
+            let now = shards.get(slot.id.group);
+            if let Some((before, now)) = before.zip(now)
+                && !Rc::ptr_eq(&before, &now)
+            {
+                self.summary.borrow_mut().reopened += 1;
+                assert_eq!(now.log().damage(), [], "log {}: damaged by a failed write", slot.id.group);
+                slot.oracle.borrow_mut().crashed(End::Kill);
+                self.check_recovered(slot, &now).await;
+            }
+            slot.reopening.set(false);
+        }
+        self.sim.set_disk_faults(self.host, self.plan.faults);
+    }
+}
+
+impl Slot {
+    /// The log took a put of producer `number`.
+    fn took(&self, _sim: &Sim, contents: Contents, stamp: Option<ProducerStamp>, number: usize) {
+        self.oracle.borrow_mut().took(contents.clone(), stamp);
+        let Some(stamp) = stamp else { return };
+        let producer = &mut self.producers.borrow_mut()[number];
+        if producer.recent.iter().all(|(seq, _)| *seq != stamp.seq) {
+            producer.recent.push_back((stamp.seq, contents));
+        }
+        if producer.recent.len() > PRODUCER_WINDOW {
+            producer.recent.pop_front();
+        }
+        producer.next = producer.next.max(stamp.seq + 1);
+    }
+}
+
+impl Producer {
+    fn begin_epoch(&mut self) {
+        self.epoch += 1;
+        self.next = 0;
+        self.recent.clear();
+        self.unacked = Rc::default();
+    }
+}
+
+/// Takes the answer to a put to the checker at once, whether or not the client waits for it.
+struct Sink {
+    sim: Sim,
+    slot: Rc<Slot>,
+    contents: Contents,
+    fill: RefCell<Option<local::Fill<Result<Receipt, OutcomeUnknown>>>>,
+    unacked: Option<(Rc<Cell<u32>>, u32)>,
+}
+
+impl AckSink for Sink {
+    fn acked(&self, _token: u64, outcome: Result<Receipt, OutcomeUnknown>) {
+        if let Ok(receipt) = outcome {
+            assert_eq!(receipt.record_count, self.contents.records(), "the answer counts the records");
+            self.slot.oracle.borrow_mut().acked(&self.contents, receipt.base_offset, self.sim.now());
+            if let Some((unacked, seq)) = &self.unacked {
+                unacked.set(unacked.get().max(seq + 1));
+            }
+        }
+        if let Some(fill) = self.fill.take() {
+            fill.fill(outcome);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Workloads: the real code on simulated machines that crash, and the checkers that hold it to its promises.
+//!
+//! | workload | what runs | what goes wrong | checker |
+//! |---|---|---|---|
+//! | [`logs`] | shards and logs of one worker | kills, power failures, disk errors | [`log_oracle`]: strict, it knows the order |
+//! | [`damage`] | the same, closed | flipped bits and zeroed blocks in durable bytes | [`damage`] |
+//!
+//! Each workload is a function of a seed. What it finds wrong is a panic, printed with the seed, the last events of the
+//! trace and the command that runs the seed again. `tests/simulation.rs` runs them.
+
+pub mod contents;
+pub mod damage;
+pub mod log_oracle;
+pub mod logs;
+
+#[cfg(test)]
+mod tests;
+
+use crate::sim::SimOptions;
+
+/// Options for a workload's simulation: when it fails, `command` runs it again.
+fn options(command: &str, seed: u64) -> SimOptions {
+    SimOptions {
+        trace_tail: 400,
+        replay_hint: format!("MILLSTREAM_SIM_SEED={seed} cargo test --test simulation {command}"),
+        ..SimOptions::default()
+    }
+}
