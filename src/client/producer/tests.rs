@@ -67,7 +67,7 @@ fn run(world: &World, options: ProducerOptions, count: u32, mut disturb: impl Fn
         }
         let (stored, failed) = (producer.progress().records_stored, producer.progress().records_failed);
         assert_eq!(stored, fates.iter().filter(|(_, _, fate)| fate.is_ok()).count() as u64);
-        assert_eq!(stored + failed, count.into());
+        assert_eq!(stored + failed, u64::from(count));
         producer.close().await.unwrap();
         fates
     })

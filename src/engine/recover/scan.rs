@@ -215,7 +215,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                         Some(Resume::Later(later, tip)) => (0, tip, Some(later)),
                         Some(Resume::Inside(_)) | None => unreachable!("damage is proven by a frame to resume at"),
                     };
-                    // An intact header says what follows it, even if it was taken on trust itself.
+                    // Behind a torn body in this segment the header's chain goes on; everything else is taken on trust.
                     let chained = next.is_none() && matches!(stopped.stop, Stop::TornBody(_));
                     self.trust = if chained { Trust::Chain } else { Trust::AfterGap };
                     let gap = Gap {
@@ -255,6 +255,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
         let mut need = BLOCK_BYTES;
         'windows: loop {
             let start = block_down(pos);
+            // Whole blocks, also behind a frame larger than a window.
             let want = block_up((need as u64 + (pos - start)).max(SCAN_BYTES as u64));
             let want = want.min(block_up(len).saturating_sub(start));
             if want == 0 {
