@@ -198,3 +198,38 @@ fn crashes_anywhere_lose_nothing_acknowledged() {
         }
     }
 }
+
+/// Goal: looking for a time behind a known gap finds the record behind it, not the gap and not the end; and frames larger
+/// than a window, up to the very end of a segment, are read and scanned like others.
+#[test]
+fn times_behind_a_gap_and_large_frames() {
+    use crate::runtime::Reactor;
+    use std::time::Duration;
+    let machine = Machine::new(6);
+    let node = machine.start();
+    let mut times = Vec::new();
+    machine.sim.block_on(async {
+        for number in 0..12 {
+            let len = if number == 7 { 5_000_000 } else { 2_000 };
+            times.push(node.put(number, len).await.arrival);
+            node.rt.sleep(Duration::from_secs(1)).await;
+        }
+    });
+    machine.kill(node);
+    let frames = positions(&machine);
+    let (segment, pos, _) =
+        frames.iter().find(|(.., header)| header.base_offset == Offset(3) && header.record_count > 0).unwrap();
+    machine.flip(&names::segment(*segment), pos + 60);
+    for name in machine.names().into_iter().filter(|name| name.ends_with(".idx")) {
+        machine.remove(&name);
+    }
+    let node = machine.start();
+    assert_eq!(node.report.damage.len(), 1);
+    machine.sim.block_on(async {
+        for (offset, time) in (0..).zip(&times).filter(|(offset, _)| *offset != 3) {
+            assert_eq!(node.log.seek_time(*time).await.unwrap(), Offset(offset));
+        }
+        assert_eq!(node.log.seek_time(times[3]).await.unwrap(), Offset(4), "what is lost has no time");
+    });
+    assert_eq!(read_from(&machine, &node, 4).unwrap(), all(4..12));
+}
