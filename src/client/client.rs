@@ -85,9 +85,17 @@ pub struct StreamDescription {
 ///
 /// Operations that change nothing are tried again, on a new connection, until [`ClientOptions::retry_for`] is over;
 /// those that change the catalogue only after errors which say that nothing was done.
-#[derive(Debug)]
 pub struct Client<R: Reactor> {
     shared: Rc<Shared<R>>,
+}
+
+impl<R: Reactor> std::fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("addr", &self.shared.addr)
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R: Reactor> Clone for Client<R> {
@@ -105,12 +113,6 @@ struct Shared<R: Reactor> {
     /// Those to the workers' own ports, opened on demand.
     workers: RefCell<HashMap<WorkerId, Rc<Slot<R>>>>,
     node: RefCell<Rc<NodeInfo>>,
-}
-
-impl<R: Reactor> std::fmt::Debug for Shared<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("addr", &self.addr).field("options", &self.options).finish_non_exhaustive()
-    }
 }
 
 /// A place for one connection, which one task at a time opens.

@@ -40,9 +40,14 @@ const SILENCE_MIN: Duration = Duration::from_secs(5);
 const WRITE_PARTS_MAX: usize = 512;
 
 /// A connection to a node, past its handshake. A handle, cheap to clone; the connection closes with the last one.
-#[derive(Debug)]
 pub struct Connection<R: Reactor> {
     handle: Rc<Handle<R>>,
+}
+
+impl<R: Reactor> std::fmt::Debug for Connection<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("inner", &self.handle.inner).finish_non_exhaustive()
+    }
 }
 
 impl<R: Reactor> Clone for Connection<R> {
@@ -51,7 +56,6 @@ impl<R: Reactor> Clone for Connection<R> {
     }
 }
 
-#[derive(Debug)]
 struct Handle<R: Reactor> {
     inner: Rc<Inner<R>>,
     node: Rc<NodeInfo>,
@@ -267,12 +271,17 @@ pub fn result<O: Operation, T>(message: &Message, read: impl FnOnce(O::Answer<'_
 }
 
 /// An answer on its way. Dropping it gives up the answer, not the request.
-#[derive(Debug)]
 pub struct Pending<R: Reactor> {
     connection: Connection<R>,
     answer: OneShot<Message>,
     timeout: Duration,
     deadline: MonoUs,
+}
+
+impl<R: Reactor> std::fmt::Debug for Pending<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
 }
 
 impl<R: Reactor> Pending<R> {
@@ -320,11 +329,16 @@ impl PushQueue {
 }
 
 /// A live subscription. Dropping it unsubscribes.
-#[derive(Debug)]
 pub struct Subscription<R: Reactor> {
     connection: Connection<R>,
     id: u64,
     queue: Rc<PushQueue>,
+}
+
+impl<R: Reactor> std::fmt::Debug for Subscription<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// What a subscription brings.

@@ -34,12 +34,20 @@ pub struct ShardError {
 }
 
 /// A consumer of all the shards a stream has when it is opened.
-#[derive(Debug)]
 pub struct Merged<R: Reactor> {
     shared: Rc<Shared>,
     shards: Vec<ShardDescription>,
     batch: Option<FrameBatch>,
     _reactor: std::marker::PhantomData<R>,
+}
+
+impl<R: Reactor> std::fmt::Debug for Merged<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Merged")
+            .field("shards", &self.shards)
+            .field("reading", &self.shared.reading)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]

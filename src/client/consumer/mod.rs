@@ -91,7 +91,6 @@ impl Default for ConsumerOptions {
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Consumer<R: Reactor> {
     client: Client<R>,
     stream: String,
@@ -111,6 +110,16 @@ pub struct Consumer<R: Reactor> {
     failing_since: Option<MonoUs>,
 }
 
+impl<R: Reactor> std::fmt::Debug for Consumer<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer")
+            .field("stream", &self.stream)
+            .field("shard", &self.shard)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
 /// One answer or push.
 #[derive(Debug)]
 struct Chunk {
@@ -119,7 +128,6 @@ struct Chunk {
     end_of_shard: bool,
 }
 
-#[derive(Debug)]
 enum Source<R: Reactor> {
     None,
     /// A get that was sent.

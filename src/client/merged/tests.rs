@@ -1,1 +1,82 @@
+use std::collections::BTreeMap;
 
+use super::*;
+use crate::client::testing::{STREAM, World, check_filled};
+use crate::client::{Mode, Stop};
+use crate::types::Offset;
+
+fn options(mode: Mode) -> ConsumerOptions {
+    ConsumerOptions { mode, stop: Stop::AtEnd, bytes_max: 4_000, ..ConsumerOptions::default() }
+}
+
+/// Goal: every record of every shard comes once, in the order of its shard, and then it ends.
+#[test]
+fn all_shards_in_their_order() {
+    for mode in [Mode::Get, Mode::Push] {
+        let world = World::new(1, 5);
+        for (shard, count) in [300, 0, 17, 300, 1].into_iter().enumerate() {
+            world.fill(shard, count);
+        }
+        world.sim.block_on(async {
+            let client = world.client().await;
+            let mut merged = client.merged(STREAM, Start::Horizon, options(mode)).await.unwrap();
+            assert_eq!(merged.shards().len(), 5);
+            let mut due: BTreeMap<ShardNumber, u64> = BTreeMap::new();
+            while let Some(record) = merged.next().await {
+                let record = record.unwrap();
+                let due = due.entry(record.shard).or_default();
+                check_filled(&record, *due);
+                *due += 1;
+            }
+            assert_eq!(due.into_values().collect::<Vec<_>>(), [300, 17, 300, 1]);
+        });
+    }
+}
+
+/// Goal: a small shard is not starved by a large one.
+#[test]
+fn a_small_shard_has_its_turn() {
+    let world = World::new(2, 2);
+    world.fill(0, 5_000);
+    world.fill(1, 10);
+    world.sim.block_on(async {
+        let client = world.client().await;
+        let mut merged = client.merged(STREAM, Start::Horizon, options(Mode::Get)).await.unwrap();
+        let mut before = 0;
+        while merged.next().await.unwrap().unwrap().shard == ShardNumber(0) {
+            before += 1;
+        }
+        assert!(before < 1_000, "{before} records of the large shard came first");
+    });
+}
+
+/// Goal: one shard's error carries its name and leaves the others reading; dropping it all ends the tasks.
+#[test]
+fn an_error_is_of_one_shard() {
+    let world = World::new(3, 2);
+    world.fill(0, 30);
+    world.fill(1, 30);
+    world.store.shards.borrow_mut()[1].lost = Some((Offset(10), Offset(20)));
+    world.sim.block_on(async {
+        let client = world.client().await;
+        let mut merged = client.merged(STREAM, Start::Horizon, options(Mode::Push)).await.unwrap();
+        let (mut errors, mut records) = (Vec::new(), 0);
+        while let Some(record) = merged.next().await {
+            match record {
+                Ok(_) => records += 1,
+                Err(error) => errors.push(error),
+            }
+        }
+        assert_eq!(records, 40);
+        assert!(matches!(&errors[..], [ShardError { shard: ShardNumber(1), error: Error::Damaged { .. } }]));
+
+        let forever = ConsumerOptions { stop: Stop::Never, ..options(Mode::Push) };
+        let merged = client.merged(STREAM, Start::Latest, forever).await.unwrap();
+        let shared = Rc::downgrade(&merged.shared);
+        drop(merged);
+        client.reactor().sleep(std::time::Duration::from_millis(10)).await;
+        assert!(shared.upgrade().is_none(), "a task lives on");
+        let error = client.merged(STREAM, Start::At(Offset(0)), options(Mode::Get)).await.unwrap_err();
+        assert!(matches!(error, Error::Argument(_)));
+    });
+}

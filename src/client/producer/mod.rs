@@ -123,12 +123,20 @@ pub struct Progress {
 /// producer.close().await
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Producer<R: Reactor> {
     shared: Rc<Shared<R>>,
 }
 
-#[derive(Debug)]
+impl<R: Reactor> std::fmt::Debug for Producer<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer")
+            .field("stream", &self.shared.stream)
+            .field("id", &self.shared.id)
+            .field("progress", &self.progress())
+            .finish_non_exhaustive()
+    }
+}
+
 struct Shared<R: Reactor> {
     client: Client<R>,
     stream: String,
