@@ -99,7 +99,7 @@ impl Source {
                     consumer.seek(*next);
                     true
                 }
-                // The shard is done; the others go on.
+                // By itself it goes on behind a loss; after another error, with the other shards.
                 (_, Self::All(_)) => true,
                 _ => false,
             };

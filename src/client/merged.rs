@@ -91,7 +91,8 @@ impl<R: Reactor> Merged<R> {
         &self.shards
     }
 
-    /// The next record of any shard; `None` once all are done. A shard with an error is done after it; the others go on.
+    /// The next record of any shard; `None` once all are done. Records that are gone are told of as an error, and what is left
+    /// behind them comes; a shard with any other error is done after it, the others go on.
     /// Dropping it loses nothing.
     pub async fn next(&mut self) -> Option<Result<Record, ShardError>> {
         loop {
@@ -142,7 +143,12 @@ async fn feed<R: Reactor>(shared: Rc<Shared>, at: usize, mut consumer: Consumer<
             None
         });
         let Some(item) = next.await else { break };
-        let failed = item.is_err();
+        let (failed, resume) = match &item {
+            Ok(_) => (false, None),
+            // What is intact behind a loss still comes.
+            Err(Error::BeforeHorizon { horizon: next } | Error::Damaged { resume: next }) => (false, Some(*next)),
+            Err(_) => (true, None),
+        };
         shared.taken.borrow_mut()[at] = false;
         shared.ready.borrow_mut().push_back((at, item.map_err(|error| ShardError { shard, error })));
         shared.arrived.notify();
@@ -150,6 +156,9 @@ async fn feed<R: Reactor>(shared: Rc<Shared>, at: usize, mut consumer: Consumer<
             break;
         }
         shared.room.until(|| (shared.taken.borrow()[at] || shared.dropped.get()).then_some(())).await;
+        if let Some(offset) = resume {
+            consumer.seek(offset);
+        }
     }
     shared.reading.set(shared.reading.get() - 1);
     shared.arrived.notify();
