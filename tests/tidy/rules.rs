@@ -37,8 +37,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
 ];
 
-/// What tests may use beyond their module's arrows: the simulator, and what runs on it.
-const ARROWS_OF_TESTS: &[&str] = &["sim", "runtime"];
+/// What tests may use beyond their module's arrows: the simulator, what runs on it, and the shard's decisions, with which
+/// the client's fake node remembers producers as a real one does.
+const ARROWS_OF_TESTS: &[&str] = &["sim", "runtime", "shard"];
 
 /// Modules of decisions: pure, so unsafe code has no business there.
 const DECISIONS: &[&str] = &["types", "limits", "codec", "format", "log", "shard", "catalog", "protocol", "config"];
@@ -75,7 +76,11 @@ fn module(path: &str) -> &str {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/")
+    let parts = ["/tests.rs", "/testing.rs"];
+    path.starts_with("tests/")
+        || parts.iter().any(|part| path.ends_with(part))
+        || path.contains("/tests/")
+        || path.contains("/testing/")
 }
 
 pub fn arrows(path: &str, text: &str) -> Vec<String> {

@@ -1,0 +1,242 @@
+//! The writer: takes what has gathered, writes it, syncs it, publishes it, and looks again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use futures_lite::future;
+
+use super::{Idle, Log, OutcomeUnknown, Queued, TailFlush, Waiting};
+use crate::engine::env::TailHolder;
+use crate::format::names::SegmentNumber;
+use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
+use crate::log::gather::{Gather, Reign};
+use crate::runtime::local;
+use crate::runtime::{File, Runtime};
+use crate::shard::admission::PutRefusal;
+use crate::types::Durability;
+
+impl<R: Runtime> Log<R> {
+    pub(super) async fn run_writer(self: Rc<Self>) {
+        loop {
+            let flushes = self.take_flushes();
+            let result = if flushes.is_empty() {
+                match self.idle().await {
+                    Idle::Work => continue,
+                    Idle::Sync => self.sync_written().await,
+                    Idle::Hint => self.write_hint().await,
+                    Idle::End => break,
+                }
+            } else {
+                self.commit(flushes).await
+            };
+            if let Err(error) = result {
+                self.die(&error);
+                break;
+            }
+        }
+        self.changed.notify();
+    }
+
+    /// Everything that has gathered, ready to be written.
+    pub(super) fn take_flushes(&self) -> VecDeque<Queued<R>> {
+        let mut state = self.state.borrow_mut();
+        let reign = Reign { term: self.env.term, durable: state.marks.durable().index };
+        state.seal_gather(&self.env.rt, reign);
+        let flushes = std::mem::take(&mut state.queue);
+        if !flushes.is_empty() {
+            // The next buffer is as large as what gathered during one round, so that a round is one write or few.
+            let gathered: usize = flushes.iter().map(|queued| queued.flush.len).sum();
+            let smoothed = (state.buffer_bytes + gathered) / 2;
+            state.buffer_bytes = smoothed.next_multiple_of(BLOCK_BYTES).clamp(BLOCK_BYTES, FLUSH_BYTES_MAX);
+        }
+        flushes
+    }
+
+    /// What the writer does when nothing has gathered.
+    pub(super) async fn idle(&self) -> Idle {
+        let (unsynced, hinted, since_sync) = {
+            let state = self.state.borrow();
+            let unsynced = state.marks.written() > state.marks.durable();
+            (unsynced, state.hinted, self.env.rt.now().since(state.synced_at))
+        };
+        let (then, wait_us) = if unsynced {
+            (Idle::Sync, SYNC_INTERVAL_US.saturating_sub(since_sync))
+        } else if !hinted {
+            (Idle::Hint, QUIET_HINT_AFTER_US)
+        } else {
+            // Nothing was awaited since nothing was found: no put can have slipped in between.
+            self.state.borrow_mut().writing = false;
+            return Idle::End;
+        };
+        if self.stopping.get() || wait_us == 0 {
+            return then;
+        }
+        let work = async {
+            self.work
+                .until(|| {
+                    let state = self.state.borrow();
+                    let due = !state.gather.is_empty() || !state.queue.is_empty();
+                    (due || self.stopping.get()).then_some(())
+                })
+                .await;
+            Idle::Work
+        };
+        let timer = async {
+            self.env.rt.sleep(Duration::from_micros(wait_us)).await;
+            then
+        };
+        future::or(work, timer).await
+    }
+
+    /// Writes, syncs and publishes flushes, segment by segment.
+    pub(super) async fn commit(&self, mut flushes: VecDeque<Queued<R>>) -> io::Result<()> {
+        while let Some(first) = flushes.front() {
+            let (number, mut pos) = self.place_for(first.flush.len as u64).await?;
+            let file = self.env.file(self.group, number, &self.dir).await?;
+            let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
+            let mut run = Vec::new();
+            while let Some(next) = flushes.front()
+                && pos + next.flush.len as u64 <= capacity
+            {
+                let len = next.flush.len as u64;
+                run.extend(flushes.pop_front().map(|queued| (pos, queued)));
+                pos += len;
+            }
+            let writes = run.iter().map(|(pos, queued)| file.write_at(&queued.buffer, *pos));
+            for written in local::join_all(writes).await {
+                written?;
+            }
+            let sync_now = {
+                let mut state = self.state.borrow_mut();
+                let end = run.last().expect("the first flush fits the place made for it").1.flush.end;
+                state.marks.write(end);
+                match self.durability.get() {
+                    Durability::Fsync => true,
+                    Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
+                }
+            };
+            if sync_now {
+                self.sync_file(&file).await?;
+            }
+            self.publish(run);
+        }
+        self.look_ahead();
+        Ok(())
+    }
+
+    /// The active segment and the position in it where a flush of `len` bytes goes. Rolls over if it does not fit.
+    pub(super) async fn place_for(&self, len: u64) -> io::Result<(SegmentNumber, u64)> {
+        {
+            let state = self.state.borrow();
+            if let Some(active) = state.segments.back()
+                && !active.sealed
+                && active.end_pos + len <= active.capacity
+            {
+                return Ok((active.number, active.end_pos));
+            }
+        }
+        self.sync_written().await?;
+        self.roll(len).await
+    }
+
+    pub(super) async fn sync_file(&self, file: &R::File) -> io::Result<()> {
+        let written = self.state.borrow().marks.written();
+        file.sync().await?;
+        let mut state = self.state.borrow_mut();
+        state.marks.sync(written);
+        state.synced_at = self.env.rt.now();
+        Ok(())
+    }
+
+    /// Syncs what was written without a sync, if anything was.
+    pub(super) async fn sync_written(&self) -> io::Result<()> {
+        let number = {
+            let state = self.state.borrow();
+            if state.marks.written() == state.marks.durable() {
+                return Ok(());
+            }
+            state.segments.back().expect("something was written").number
+        };
+        let file = self.env.file(self.group, number, &self.dir).await?;
+        self.sync_file(&file).await
+    }
+
+    /// Makes a run of flushes visible: they are written, and as durable as the level asks for.
+    pub(super) fn publish(&self, run: Vec<(u64, Queued<R>)>) {
+        for (pos, Queued { flush, buffer, admitted }) in run {
+            let kept = {
+                let mut guard = self.state.borrow_mut();
+                let state = &mut *guard;
+                let segment = state.segments.back_mut().expect("the flush was written to it");
+                segment.note_flush(&flush.frames, pos, flush.len, flush.tip);
+                for frame in &flush.frames {
+                    if let Some(stamp) = frame.producer {
+                        let records = u32::try_from(frame.end_offset.0 - frame.base_offset.0).expect("bounded");
+                        state.committed.note(stamp, frame.base_offset, records, frame.arrival);
+                    }
+                }
+                state.committed_tip = flush.tip;
+                state.marks.commit(flush.end);
+                state.admission.synced(admitted);
+                self.env.unsynced.set(self.env.unsynced.get() - admitted);
+                let kept = !flush.frames.is_empty();
+                if kept {
+                    state.tail.push_back(TailFlush { buffer, frames: flush.frames });
+                }
+                kept
+            };
+            if kept {
+                // Outside the borrow: this may come back and ask this very log to drop its oldest flush.
+                let holder: Weak<dyn TailHolder> = self.me.clone();
+                self.env.keep_tail(holder, admitted);
+            }
+        }
+        {
+            let mut guard = self.state.borrow_mut();
+            let state = &mut *guard;
+            let committed = state.marks.committed().index;
+            for Waiting { ack, receipt } in state.acks.release(committed) {
+                ack.sink.acked(ack.token, Ok(receipt));
+            }
+        }
+        self.changed.notify();
+        self.env.room.notify();
+    }
+
+    /// Writes one pad block that says that everything so far is durable: from now on damage to the last frames cannot be
+    /// taken for a write that never finished.
+    pub(super) async fn write_hint(&self) -> io::Result<()> {
+        let (number, pos) = self.place_for(BLOCK_BYTES as u64).await?;
+        let (tip, durable) = {
+            let state = self.state.borrow();
+            (state.committed_tip, state.marks.durable().index)
+        };
+        let mut block = self.env.rt.alloc(BLOCK_BYTES);
+        Gather::quiet(block.as_mut(), &tip, durable);
+        let file = self.env.file(self.group, number, &self.dir).await?;
+        file.write_at(&self.env.rt.freeze(block, BLOCK_BYTES), pos).await?;
+        file.sync().await?;
+        let mut state = self.state.borrow_mut();
+        let active = state.segments.back_mut().expect("the block was written to it");
+        active.end_pos = pos + BLOCK_BYTES as u64;
+        state.hinted = true;
+        Ok(())
+    }
+
+    pub(super) fn die(&self, error: &io::Error) {
+        tracing::error!(group = %self.group, dir = %self.dir.display(), %error, "the log failed and takes no more puts");
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        state.admission.refuse(PutRefusal::Dead);
+        state.writing = false;
+        state.queue.clear();
+        state.buffer = None;
+        // What the writer held at the time is gone too.
+        self.env.unsynced.set(self.env.unsynced.get() - state.admission.accepted_unsynced());
+        for Waiting { ack, .. } in state.acks.fail_all() {
+            ack.sink.acked(ack.token, Err(OutcomeUnknown));
+        }
+    }
+}
