@@ -348,5 +348,5 @@ fn gone(message: &'static str) -> Error {
     Error::StreamGone(std::sync::Arc::new(ErrorAnswer::new(ErrorCode::ShardNotFound).message(message)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod tests;

@@ -364,5 +364,5 @@ impl<R: Reactor> Shared<R> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod tests;
