@@ -60,10 +60,9 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
         Err(End::Io(error)) => tracing::debug!(%error, "a connection failed while receiving"),
     }
     requests.end();
-    if worker.is_draining() {
-        let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
-        future::or(requests.settled(), last).await;
-    }
+    // Also a client that has only ended its own direction gets the answers to what it asked.
+    let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
+    future::or(requests.settled(), last).await;
     outbox.close();
     let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
     future::or(outbox.sent(), last).await;

@@ -32,6 +32,7 @@ const PAGE_MAX: u32 = crate::limits::PAGE_MAX;
 pub struct Requests<R: Runtime> {
     worker: Rc<Worker<R>>,
     outbox: Rc<Outbox<R>>,
+    put_answers: Rc<PutAnswers<R>>,
     subscriptions: Rc<RefCell<BTreeMap<u64, Rc<Subscription>>>>,
 }
 
@@ -52,7 +53,8 @@ impl<R: Runtime> AckSink for PutAnswers<R> {
 impl<R: Runtime> Requests<R> {
     /// No request yet.
     pub fn new(worker: Rc<Worker<R>>, outbox: Rc<Outbox<R>>) -> Self {
-        Self { worker, outbox, subscriptions: Rc::default() }
+        let put_answers = Rc::new(PutAnswers(Rc::clone(&outbox)));
+        Self { worker, outbox, put_answers, subscriptions: Rc::default() }
     }
 
     /// Ends all subscriptions. While the node is stopping they end by themselves, with a last push that says so.
@@ -142,8 +144,8 @@ impl<R: Runtime> Requests<R> {
                     record_count: put.record_count,
                     producer: put.producer,
                 };
-                let sink = Rc::new(PutAnswers(Rc::clone(&self.outbox)));
-                self.worker.put_here(&shard, &batch, Ack { sink, token: correlation }).await.err()
+                let ack = Ack { sink: Rc::clone(&self.put_answers) as Rc<dyn AckSink>, token: correlation };
+                self.worker.put_here(&shard, &batch, ack).await.err()
             }
             Ok(Home::There(link)) => {
                 let room = link.room(message.body.len(), false).await;
