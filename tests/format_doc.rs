@@ -1,9 +1,9 @@
 //! FORMAT.md is what somebody trusts who looks at a disk with a hex editor, so its examples come from the code. This test
 //! compares them; with `MILLSTREAM_BLESS=1` it writes them.
-//!
-//! A generated part stands between `<!-- generated: name -->` and `<!-- end -->`. Everything else is written by hand.
 
 #![allow(clippy::disallowed_methods, reason = "a test of a file beside the sources, not of the node")]
+
+mod generated;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -31,31 +31,7 @@ const ARRIVAL: WallUs = WallUs(1_767_225_600_000_000);
 /// Goal: every table and example of FORMAT.md is what the code produces, and nothing generated is missing from it.
 #[test]
 fn the_document_is_what_the_code_does() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/FORMAT.md");
-    let written = std::fs::read_to_string(path).expect("FORMAT.md stands beside Cargo.toml");
-    let mut parts = parts();
-    let mut document = String::new();
-    let mut rest = written.as_str();
-    while let Some((before, after)) = rest.split_once("<!-- generated: ") {
-        let (name, after) = after.split_once(" -->\n").expect("a generated part starts with its name");
-        let (_, after) = after.split_once("<!-- end -->").unwrap_or_else(|| panic!("{name} does not end"));
-        let at = parts.iter().position(|part| part.0 == name).unwrap_or_else(|| panic!("nothing generates {name}"));
-        let (name, text) = parts.swap_remove(at);
-        write!(document, "{before}<!-- generated: {name} -->\n{text}<!-- end -->").unwrap();
-        rest = after;
-    }
-    document.push_str(rest);
-    let missing: Vec<_> = parts.iter().map(|part| &part.0).collect();
-    assert!(missing.is_empty(), "not in FORMAT.md: {missing:?}");
-    if std::env::var_os("MILLSTREAM_BLESS").is_some() {
-        std::fs::write(path, document).expect("FORMAT.md can be written");
-    } else if let Some((line, (is, should))) =
-        (1..).zip(written.lines().zip(document.lines())).find(|(_, (is, should))| is != should)
-    {
-        panic!("FORMAT.md line {line} is\n{is}\nbut should be\n{should}\nMILLSTREAM_BLESS=1 writes it");
-    } else {
-        assert_eq!(written.len(), document.len(), "FORMAT.md has another length; MILLSTREAM_BLESS=1 writes it");
-    }
+    generated::check("FORMAT.md", parts().into_iter().map(|(name, text)| (name.to_owned(), text)).collect());
 }
 
 /// Goal: the example log is one that recovery accepts frame by frame, and the other examples decode to what the text says.
