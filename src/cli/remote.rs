@@ -1,7 +1,5 @@
 //! Talking to a node: finding it, and turning what goes wrong into an exit code.
 
-#![expect(clippy::disallowed_methods, reason = "looks up a host name before anything else runs")]
-
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::cli::args::NodeArgs;
