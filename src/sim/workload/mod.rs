@@ -12,6 +12,9 @@ pub mod contents;
 pub mod damage;
 pub mod log_oracle;
 pub mod logs;
+pub mod native;
+pub mod node;
+pub mod shard_oracle;
 
 #[cfg(test)]
 mod tests;
