@@ -331,16 +331,21 @@ impl<R: Runtime> Scan<R> {
     async fn continues_in(&self, at: usize) -> io::Result<Option<Tip>> {
         let Some(number) = self.numbers.get(at) else { return Ok(None) };
         let file = self.env.rt.open(&self.dir.join(names::segment(*number)), Open::Read).await?;
-        let mut need = 2 * BLOCK_BYTES;
+        let (mut pos, mut need) = (FRAMES_AT, BLOCK_BYTES);
         loop {
-            let window = file.read_at(0, need).await?;
-            match recovery::step(&self.tip, window.get(BLOCK_BYTES..).unwrap_or_default()) {
-                // A pad alone continues nothing: it is no frame of the row.
-                Step::Next(header) if header.kind != Kind::Pad => return Ok(Some(self.tip)),
-                Step::More(more) if window.len() == need => {
-                    need = usize::try_from(block_up((BLOCK_BYTES + more) as u64)).expect("fits memory");
+            let window = file.read_at(pos, need).await?;
+            match recovery::step(&self.tip, &window) {
+                // A pad alone continues nothing: it is no frame of the row. But a log that went quiet when its segment was
+                // full says so at the start of the next one, and frames follow.
+                Step::Next(header) if header.kind == Kind::Pad => {
+                    pos = block_up(pos + header.frame_bytes() as u64);
+                    need = BLOCK_BYTES;
                 }
-                Step::Next(_) | Step::More(_) | Step::Stop(_) => return Ok(None),
+                Step::Next(_) => return Ok(Some(self.tip)),
+                Step::More(more) if window.len() == need => {
+                    need = usize::try_from(block_up(more as u64)).expect("fits memory");
+                }
+                Step::More(_) | Step::Stop(_) => return Ok(None),
             }
         }
     }
