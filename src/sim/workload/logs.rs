@@ -91,14 +91,19 @@ impl Plan {
                 ..DiskFaults::default()
             },
             // Slow syncs of directories leave room for everything else to happen before they end.
-            aimed: if prng.below(3) == 0 { vec![slow_dirs(1_000 << prng.below(8))] } else { Vec::new() },
+            aimed: match prng.below(6) {
+                0 => vec![slow_dirs("/shards/", 1_000 << prng.below(8))],
+                // Those of the first log only: what it freed is in use elsewhere before it is freed for certain.
+                1 => vec![slow_dirs("/shards/0000000000000010", 100_000 << prng.below(10))],
+                _ => Vec::new(),
+            },
         }
     }
 }
 
-fn slow_dirs(us: u64) -> Injection {
+fn slow_dirs(path: &str, us: u64) -> Injection {
     let fault = Fault::SlowUs(us);
-    Injection { op: DiskOp::SyncDir, path_contains: "/shards/".to_owned(), skip: 0, times: u32::MAX, fault }
+    Injection { op: DiskOp::SyncDir, path_contains: path.to_owned(), skip: 0, times: u32::MAX, fault }
 }
 
 /// What a run met, to show that it met anything.

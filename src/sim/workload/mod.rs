@@ -24,7 +24,7 @@ use crate::sim::SimOptions;
 /// Options for a workload's simulation: when it fails, `command` runs it again.
 fn options(command: &str, seed: u64) -> SimOptions {
     SimOptions {
-        trace_tail: 400,
+        trace_tail: 200,
         replay_hint: format!("MILLSTREAM_SIM_SEED={seed} cargo test --test simulation {command}"),
         ..SimOptions::default()
     }

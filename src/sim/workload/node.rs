@@ -99,9 +99,9 @@ impl Plan {
         let prng = &mut Prng::new(seed, "node plan", 0);
         Self {
             shards: 1 + prng.below(4) as u32,
-            generations: 2 + prng.below(6) as usize,
+            generations: 3 + prng.below(10) as usize,
             clients: 1 + prng.below(3) as usize,
-            puts: 20 + prng.below(100),
+            puts: 50 + prng.below(250),
             cuts: if prng.coin() { Chance::percent(30) } else { Chance::NEVER },
             tuning: Tuning { tail_bytes_max: [0, 100_000, 16 << 20][prng.below(3) as usize], ..Tuning::default() },
             aimed: Vec::new(),
@@ -272,7 +272,7 @@ impl World {
         let rt = self.start_node();
         let power = self.draw(2) == 0;
         if self.draw(3) > 0 {
-            let polls = 1 + self.draw(1 << (5 + self.draw(9)));
+            let polls = 1 + self.draw(1 << (5 + self.draw(7)));
             if power {
                 self.sim.power_loss_after_polls(self.node, polls);
             } else {
@@ -281,8 +281,8 @@ impl World {
         }
         let started = self.sim.run_until(|| self.ready.get() || !rt.is_alive(), PATIENCE);
         assert!(started, "the node does not start");
-        for _ in 0..1 + self.draw(8) {
-            let a_while = Duration::from_micros(self.draw(300_000));
+        for _ in 0..1 + self.draw(5) {
+            let a_while = Duration::from_micros(self.draw(40_000));
             self.sim.run_until(|| !rt.is_alive() || self.clients_left.get() == 0, a_while);
             for host in hosts {
                 self.sim.cut_connections(*host, self.plan.cuts);
@@ -313,6 +313,7 @@ impl World {
     /// The process in which everybody gets done, and everything is looked at once more.
     fn last_generation(self: &Rc<Self>) {
         let rt = self.start_node();
+        assert!(self.sim.run_until(|| self.ready.get(), PATIENCE), "the node does not start");
         let done = self.sim.run_until(|| self.clients_left.get() == 0, PATIENCE);
         assert!(done, "{} clients do not get done", self.clients_left.get());
         self.look();
