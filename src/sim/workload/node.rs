@@ -11,38 +11,31 @@
 //!
 //! It does not cover disk errors, retention, changes of settings, keyed puts, and clients that break the protocol.
 
+mod catalogue;
+mod producers;
+mod readers;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::catalog::Settings;
 use crate::engine::env::Tuning;
-use crate::format::frame::Frame;
-use crate::format::record::Records;
-use crate::limits::PRODUCER_WINDOW;
-use crate::protocol::messages::{
-    CreateStream, DeleteStream, DescribeStream, Get, ListStreams, Put, ReadState, SettingsChange, StreamStatus,
-    Subscribe, SubscriptionEnd,
-};
-use crate::protocol::{Decode, ErrorCode, Kind, Message};
+use crate::protocol::messages::{Get, ReadState};
+use crate::protocol::{ErrorCode, Message};
 use crate::runtime::Reactor;
 use crate::runtime::local::Notify;
 use crate::server::node::{DiskLimit, DiskLimits, Options, Report, Supervisor, seeds};
 use crate::sim::prng::Prng;
-use crate::sim::workload::contents::{Contents, DATA_BYTES_MIN, Pattern};
+use crate::sim::workload::contents::Pattern;
 use crate::sim::workload::native::{Connection, Refusal, owned};
 use crate::sim::workload::shard_oracle::ShardOracle;
 use crate::sim::{Chance, DiskStats, HostId, Injection, Sim, SimRuntime};
-use crate::types::{GroupId, Offset, ProducerId, ProducerStamp, ShardNumber};
+use crate::types::{GroupId, Offset, ShardNumber};
 
 /// The stream that is written to.
 const STREAM: &str = "orders";
-
-/// Names of streams that come and go.
-const PASSING: [&str; 3] = ["a", "b", "c"];
 
 /// Where the node listens.
 const PORT: u16 = 7000;
@@ -114,15 +107,6 @@ struct ShardSlot {
     number: ShardNumber,
     group: Cell<GroupId>,
     oracle: RefCell<ShardOracle>,
-}
-
-/// What is known about a stream that comes and goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
-    There,
-    Gone,
-    /// A change was asked for and not answered.
-    Unknown,
 }
 
 struct World {
@@ -384,367 +368,6 @@ impl World {
         }
         self.slots()
     }
-
-    async fn set_up(&self, rt: &SimRuntime) {
-        loop {
-            let mut connection = self.connect(rt).await;
-            if self.try_set_up(&mut connection).await.is_ok_and(|done| done) {
-                return;
-            }
-            rt.sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    async fn try_set_up(&self, connection: &mut Connection) -> io::Result<bool> {
-        let create = CreateStream { name: STREAM, shards: self.plan.shards, settings: SettingsChange::default() };
-        let number = connection.send(&create, &[]).await?;
-        let message = connection.receive(number).await?;
-        if let Err(refusal) = message.answer::<CreateStream<'_>>().expect("well-formed") {
-            allow(&owned(refusal), &[ErrorCode::StreamExists, ErrorCode::Draining]);
-        }
-        let describe = DescribeStream { name: STREAM, from_shard: ShardNumber(0), limit: 100 };
-        let number = connection.send(&describe, &[]).await?;
-        let message = connection.receive(number).await?;
-        let Ok(stream) = message.answer::<DescribeStream<'_>>().expect("well-formed") else { return Ok(false) };
-        if stream.status != StreamStatus::Active {
-            return Ok(false);
-        }
-        assert_eq!(stream.shards.len(), self.plan.shards as usize);
-        let slot = |shard: &crate::protocol::messages::ShardDescription| {
-            let name = format!("seed {}, {}", self.sim.seed(), shard.number);
-            let oracle = RefCell::new(ShardOracle::new(name));
-            Rc::new(ShardSlot { number: shard.number, group: Cell::new(shard.group), oracle })
-        };
-        self.shards.replace(stream.shards.iter().map(slot).collect());
-        Ok(true)
-    }
-
-    fn contents(&self) -> Contents {
-        let id = self.next_put.replace(self.next_put.get() + 1);
-        let below = [200, 5_000, 60_000, 400_000][[0, 0, 0, 1, 1, 2, 2, 3][self.draw(8) as usize]];
-        let records = 1 + self.draw(3);
-        Contents { id, sizes: (0..records).map(|_| DATA_BYTES_MIN + (self.draw(below) / records) as u32).collect() }
-    }
-
-    async fn produce(&self, rt: &SimRuntime, number: u64) {
-        let slots = self.stream(rt).await;
-        let mut lanes: Vec<Lane> = slots
-            .into_iter()
-            .map(|slot| Lane {
-                id: ProducerId(1_000 * (number + 1) + u64::from(slot.number.0) + 1),
-                slot,
-                next: 0,
-                unacked: VecDeque::new(),
-            })
-            .collect();
-        let mut left = self.plan.puts;
-        while left > 0 || lanes.iter().any(|lane| !lane.unacked.is_empty()) {
-            let mut connection = self.connect(rt).await;
-            // An error ends the connection, and the next one begins with what was not acknowledged.
-            let _ = self.produce_on(rt, &mut connection, &mut lanes, &mut left).await;
-            rt.sleep(Duration::from_micros(self.draw(5_000))).await;
-        }
-        self.producers_left.set(self.producers_left.get() - 1);
-    }
-
-    async fn produce_on(
-        &self,
-        rt: &SimRuntime,
-        connection: &mut Connection,
-        lanes: &mut [Lane],
-        left: &mut u64,
-    ) -> io::Result<()> {
-        for lane in lanes.iter_mut() {
-            let again = lane.unacked.len();
-            self.put_row(connection, lane, again).await?;
-        }
-        while *left > 0 && self.draw(30) > 0 {
-            let lane = &mut lanes[self.draw(self.plan.shards.into()) as usize];
-            if self.draw(5) == 0 {
-                *left -= 1;
-                self.put_plain(connection, lane).await?;
-                continue;
-            }
-            let row = (1 + self.draw(PRODUCER_WINDOW as u64)).min(*left);
-            for _ in 0..row {
-                *left -= 1;
-                lane.unacked.push_back((lane.next, self.contents()));
-                lane.next += 1;
-            }
-            self.put_row(connection, lane, row as usize).await?;
-            rt.sleep(Duration::from_micros(self.draw(3_000))).await;
-        }
-        Ok(())
-    }
-
-    /// Sends the first `count` unacknowledged batches of a lane one behind the other, and takes their answers.
-    async fn put_row(&self, connection: &mut Connection, lane: &mut Lane, count: usize) -> io::Result<()> {
-        let mut row = Vec::new();
-        for (seq, contents) in lane.unacked.iter().take(count).cloned() {
-            let stamp = ProducerStamp { id: lane.id, epoch: 0, seq };
-            lane.slot.oracle.borrow_mut().sends(&contents, Some(stamp));
-            let put = Put { group: lane.slot.group.get(), producer: Some(stamp), record_count: contents.records() };
-            row.push((connection.send(&put, &self.pattern.body(&contents)).await?, seq, contents));
-        }
-        let mut turned_away = false;
-        for (number, seq, contents) in row {
-            let message = connection.receive(number).await?;
-            match message.answer::<Put>().expect("well-formed") {
-                Ok(receipt) => {
-                    lane.slot.oracle.borrow_mut().acked(&contents, receipt.base_offset);
-                    assert_eq!(receipt.record_count, contents.records(), "the answer counts the records");
-                    lane.unacked.retain(|(other, _)| *other != seq);
-                    let mut summary = self.summary.borrow_mut();
-                    summary.acked += 1;
-                    summary.duplicates += u64::from(receipt.duplicate);
-                }
-                Err(refusal) => {
-                    let gap = refusal.code == ErrorCode::ProducerGap as u16;
-                    if !gap || !turned_away {
-                        allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]);
-                    }
-                    turned_away = true;
-                }
-            }
-        }
-        if turned_away { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-    }
-
-    /// A batch without a stamp: never sent again.
-    async fn put_plain(&self, connection: &mut Connection, lane: &Lane) -> io::Result<()> {
-        let contents = self.contents();
-        lane.slot.oracle.borrow_mut().sends(&contents, None);
-        let put = Put { group: lane.slot.group.get(), producer: None, record_count: contents.records() };
-        let number = connection.send(&put, &self.pattern.body(&contents)).await?;
-        let message = connection.receive(number).await?;
-        match message.answer::<Put>().expect("well-formed") {
-            Ok(receipt) => {
-                lane.slot.oracle.borrow_mut().acked(&contents, receipt.base_offset);
-                self.summary.borrow_mut().acked += 1;
-            }
-            Err(refusal) => allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]),
-        }
-        Ok(())
-    }
-
-    /// Whether readers have nothing left to wait for.
-    fn is_read(&self, slot: &ShardSlot, at: Offset) -> bool {
-        self.producers_left.get() == 0 && at >= slot.oracle.borrow().must()
-    }
-
-    async fn get(&self, rt: &SimRuntime) {
-        for slot in self.stream(rt).await {
-            let mut at = Offset(0);
-            while !self.is_read(&slot, at) {
-                let mut connection = self.connect(rt).await;
-                let _ = self.get_on(&mut connection, &slot, &mut at).await;
-                rt.sleep(Duration::from_micros(self.draw(5_000))).await;
-            }
-        }
-    }
-
-    async fn get_on(&self, connection: &mut Connection, slot: &ShardSlot, at: &mut Offset) -> io::Result<()> {
-        while !self.is_read(slot, *at) && self.draw(40) > 0 {
-            let from = if self.draw(4) == 0 { Offset(self.draw(at.0 + 1)) } else { *at };
-            let bytes_max = [1, 5_000, 1 << 20][self.draw(3) as usize];
-            let get = Get { group: slot.group.get(), from, bytes_max, wait_ms: self.draw(100) as u32 };
-            let number = connection.send(&get, &[]).await?;
-            let message = connection.receive(number).await?;
-            match answer_to_get(&message) {
-                Ok(state) => {
-                    let next = self.check_body(slot, &message, from);
-                    assert_eq!(next, state.next_offset, "an answer says where to go on");
-                    *at = (*at).max(next);
-                }
-                Err(refusal) => {
-                    allow(&refusal, &[ErrorCode::Draining]);
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks the frames in a body that were asked for from `from` on; gives the offset after them.
-    fn check_body(&self, slot: &ShardSlot, message: &Message, from: Offset) -> Offset {
-        let mut next = from;
-        let mut is_first = true;
-        let mut rest: &[u8] = &message.body;
-        while !rest.is_empty() {
-            let (frame, after) = Frame::split(rest).expect("a reader gets whole, intact frames");
-            rest = after;
-            assert_eq!(frame.header.group_id, slot.group.get(), "frames of the shard that was asked for");
-            let base = frame.header.base_offset;
-            let follows = if is_first { base <= from && from < frame.header.end_offset() } else { base == next };
-            assert!(follows, "a frame with offset {base} where {next} was due");
-            let mut offset = base;
-            for record in Records::new(frame.body) {
-                let record = record.expect("records were checked when they were put");
-                slot.oracle.borrow_mut().saw(&self.pattern, offset, record.key, record.data);
-                offset = offset.plus(1);
-                self.summary.borrow_mut().records_read += 1;
-            }
-            next = frame.header.end_offset();
-            is_first = false;
-        }
-        next
-    }
-
-    async fn subscribe(&self, rt: &SimRuntime) {
-        let slots = self.stream(rt).await;
-        let mut at = vec![Offset(0); slots.len()];
-        while slots.iter().zip(&at).any(|(slot, at)| !self.is_read(slot, *at)) {
-            let mut connection = self.connect(rt).await;
-            for (slot, at) in slots.iter().zip(&mut at) {
-                if !self.is_read(slot, *at) {
-                    let _ = self.subscribe_on(rt, &mut connection, slot, at).await;
-                }
-            }
-            rt.sleep(Duration::from_micros(self.draw(5_000))).await;
-        }
-    }
-
-    async fn subscribe_on(
-        &self,
-        rt: &SimRuntime,
-        connection: &mut Connection,
-        slot: &ShardSlot,
-        at: &mut Offset,
-    ) -> io::Result<()> {
-        let credit = 1 + self.draw(200_000) as u32;
-        let number = connection.send(&Subscribe { group: slot.group.get(), from: *at, credit }, &[]).await?;
-        let message = connection.receive(number).await?;
-        if let Err(refusal) = message.answer::<Subscribe>().expect("well-formed") {
-            allow(&owned(refusal), &[ErrorCode::Draining]);
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        while !self.is_read(slot, *at) && self.draw(60) > 0 {
-            let pushed = async { Some(connection.receive(number).await) };
-            let quiet = async {
-                rt.sleep(Duration::from_millis(200)).await;
-                None
-            };
-            let Some(message) = futures_lite::future::or(pushed, quiet).await else { return Ok(()) };
-            let message = message?;
-            match message.head.kind {
-                Kind::Push => {
-                    let state = ReadState::decode(&message.args).expect("well-formed");
-                    *at = self.check_body(slot, &message, *at);
-                    assert_eq!(*at, state.next_offset, "a push says where it ends");
-                    self.summary.borrow_mut().pushes += 1;
-                    connection.grant(number, message.body.len() as u32).await?;
-                }
-                Kind::LastPush => {
-                    let end = SubscriptionEnd::decode(&message.args).expect("well-formed");
-                    allow(&owned(end.error.expect("nothing else ends it")), &[ErrorCode::Draining]);
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                kind => panic!("{kind:?} on a subscription"),
-            }
-        }
-        Ok(())
-    }
-
-    // ---- the catalogue
-
-    async fn administer(&self, rt: &SimRuntime) {
-        let mut streams: BTreeMap<&str, Presence> = PASSING.iter().map(|name| (*name, Presence::Gone)).collect();
-        for _ in 0..self.plan.puts / 4 {
-            let mut connection = self.connect(rt).await;
-            let _ = self.administer_on(&mut connection, &mut streams).await;
-            rt.sleep(Duration::from_micros(self.draw(20_000))).await;
-        }
-    }
-
-    async fn administer_on(
-        &self,
-        connection: &mut Connection,
-        streams: &mut BTreeMap<&str, Presence>,
-    ) -> io::Result<()> {
-        while self.draw(5) > 0 {
-            let name = PASSING[self.draw(PASSING.len() as u64) as usize];
-            let before = streams[name];
-            let after = match self.draw(3) {
-                0 => {
-                    streams.insert(name, Presence::Unknown);
-                    let create =
-                        CreateStream { name, shards: 1 + self.draw(5) as u32, settings: SettingsChange::default() };
-                    let number = connection.send(&create, &[]).await?;
-                    let message = connection.receive(number).await?;
-                    let refusal = message.answer::<CreateStream<'_>>().expect("well-formed").err().map(owned);
-                    settle(before, refusal, ErrorCode::StreamExists, Presence::Gone, Presence::There)
-                }
-                1 => {
-                    streams.insert(name, Presence::Unknown);
-                    let number = connection.send(&DeleteStream { name }, &[]).await?;
-                    let message = connection.receive(number).await?;
-                    let refusal = message.answer::<DeleteStream<'_>>().expect("well-formed").err().map(owned);
-                    settle(before, refusal, ErrorCode::StreamNotFound, Presence::There, Presence::Gone)
-                }
-                _ => {
-                    self.list(connection, streams).await?;
-                    continue;
-                }
-            };
-            self.summary.borrow_mut().catalogue_changes += 1;
-            streams.insert(name, after);
-        }
-        Ok(())
-    }
-
-    async fn list(&self, connection: &mut Connection, streams: &BTreeMap<&str, Presence>) -> io::Result<()> {
-        let number = connection.send(&ListStreams { after: "", limit: 100 }, &[]).await?;
-        let message = connection.receive(number).await?;
-        let Ok(list) = message.answer::<ListStreams<'_>>().expect("well-formed") else { return Ok(()) };
-        for (name, presence) in streams {
-            let listed = list.streams.iter().find(|stream| stream.name == *name);
-            match presence {
-                Presence::Unknown => {}
-                Presence::Gone => assert_eq!(listed, None, "stream {name} was deleted"),
-                Presence::There => {
-                    let active = listed.is_some_and(|stream| stream.status == StreamStatus::Active);
-                    assert!(active, "stream {name} was created; it is listed as {listed:?}");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A producer's batches for one shard.
-struct Lane {
-    slot: Rc<ShardSlot>,
-    id: ProducerId,
-    next: u32,
-    unacked: VecDeque<(u32, Contents)>,
-}
-
-/// What is known after a change was answered: it leads to `result`, and `needs` the stream to be there, or not.
-fn settle(
-    before: Presence,
-    refusal: Option<Refusal>,
-    not_possible: ErrorCode,
-    needs: Presence,
-    result: Presence,
-) -> Presence {
-    let Some(refusal) = refusal else {
-        assert!(
-            before == needs || before == Presence::Unknown,
-            "it was {before:?}, and a change to {result:?} succeeded"
-        );
-        return result;
-    };
-    if refusal.code == not_possible as u16 {
-        assert_ne!(before, needs, "{refusal:?}");
-        // An unanswered change may still be under way.
-        return before;
-    }
-    if before == Presence::Unknown {
-        allow(&refusal, &[ErrorCode::Draining, ErrorCode::StreamNotActive]);
-    } else {
-        allow(&refusal, &[ErrorCode::Draining]);
-    }
-    Presence::Unknown
 }
 
 /// A refusal that is not one of `codes` breaks a promise.
