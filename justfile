@@ -15,6 +15,10 @@ check:
 test:
     cargo test --locked
 
+# The long seeds: so many of each simulated workload. One alone: MILLSTREAM_SIM_SEED=7 cargo test --test simulation node
+sim SEEDS="1000":
+    MILLSTREAM_SIM_SEEDS={{SEEDS}} cargo test --locked --test simulation
+
 # The node on real data: every stanza of the Debian package index, with a kill half-way.
 real:
     cargo build --locked

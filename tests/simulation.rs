@@ -2,7 +2,7 @@
 //! `MILLSTREAM_SIM_SEED=S` runs one.
 #![cfg(feature = "sim")]
 
-use millstream::sim::workload::{damage, logs};
+use millstream::sim::workload::{damage, logs, node};
 
 /// The seeds to run: `few` of them unless the environment says otherwise.
 fn seeds(few: u64) -> std::ops::Range<u64> {
@@ -29,5 +29,14 @@ fn logs() {
 fn damage() {
     for seed in seeds(60) {
         println!("damage, seed {seed}: {:?}", damage::run(seed));
+    }
+}
+
+/// Goal: a whole node keeps its promises to its clients through crashes, stops and broken connections.
+#[test]
+fn node() {
+    for seed in seeds(20) {
+        println!("node, seed {seed}: {:?}", node::Plan::draw(seed));
+        println!("node, seed {seed}: {:?}", node::run(seed));
     }
 }

@@ -201,6 +201,11 @@ impl<R: Runtime> Env<R> {
         self.spare_counter.set(number + 1);
         let spare = names::spare_dir(&self.data).join(format!("{:05}-{number:010}", self.worker.0));
         self.rt.rename(path, &spare).await?;
+        // Gone for certain before another log writes to it: after a power failure it would have the file back, with
+        // somebody else's frames.
+        if let Some(dir) = path.parent() {
+            self.rt.sync_dir(dir).await?;
+        }
         self.spares.borrow_mut().push((capacity, spare));
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`logs`] | shards and logs of one worker | kills, power failures, disk errors | [`log_oracle`]: strict, it knows the order |
 //! | [`damage`] | the same, closed | flipped bits and zeroed blocks in durable bytes | [`damage`] |
+//! | [`node`] | a whole node with clients | kills, power failures, stops, broken connections | [`shard_oracle`] |
 //!
 //! Each workload is a function of a seed. What it finds wrong is a panic, printed with the seed, the last events of the
 //! trace and the command that runs the seed again. `tests/simulation.rs` runs them.
@@ -12,6 +13,9 @@ pub mod contents;
 pub mod damage;
 pub mod log_oracle;
 pub mod logs;
+pub mod native;
+pub mod node;
+pub mod shard_oracle;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +25,7 @@ use crate::sim::SimOptions;
 /// Options for a workload's simulation: when it fails, `command` runs it again.
 fn options(command: &str, seed: u64) -> SimOptions {
     SimOptions {
-        trace_tail: 400,
+        trace_tail: 200,
         replay_hint: format!("MILLSTREAM_SIM_SEED={seed} cargo test --test simulation {command}"),
         ..SimOptions::default()
     }
