@@ -18,7 +18,7 @@ mod writer;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 
 use futures_lite::future;
@@ -266,6 +266,11 @@ impl<R: Runtime> Log<R> {
     /// The shard incarnation this log belongs to.
     pub const fn group(&self) -> GroupId {
         self.group
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The level acknowledgements are given at.

@@ -136,8 +136,13 @@ impl<R: Runtime> Shards<R> {
                 opened.quarantined.push((known.id, report));
             }
         }
-        let log = Log::new(Rc::clone(&self.env), dir, found, known.settings.durability);
-        self.insert(Shard::new(Rc::clone(&self.env), known.id, log, known.settings));
+        self.insert(self.shard_on(known.id, known.settings, found));
+    }
+
+    fn shard_on(&self, id: Identity, settings: Settings, found: Found<R>) -> Rc<Shard<R>> {
+        let dir = names::shard_dir(&self.env.data, id.group);
+        let log = Log::new(Rc::clone(&self.env), dir, found, settings.durability);
+        Shard::new(Rc::clone(&self.env), id, log, settings)
     }
 
     /// Creates the log of a new shard. When it resolves, the log is durable. Fine to call again after a crash.
@@ -151,8 +156,7 @@ impl<R: Runtime> Shards<R> {
             producers: Producers::new(),
             damage: Vec::new(),
         };
-        let log = Log::new(Rc::clone(&self.env), dir, found, settings.durability);
-        self.insert(Shard::new(Rc::clone(&self.env), id, log, settings));
+        self.insert(self.shard_on(id, settings, found));
         Ok(())
     }
 
@@ -169,29 +173,35 @@ impl<R: Runtime> Shards<R> {
         }
     }
 
-    /// Recovers the log of a shard that died, if it is dead: the shard is usable again when this resolves.
+    /// Recovers the logs of shards that died: they are usable again when this resolves. One that cannot be recovered yet
+    /// stays dead, for the next call.
     pub async fn reopen_dead(&self) {
         for shard in self.all() {
-            if shard.log().refusal() != Some(PutRefusal::Dead) {
-                continue;
-            }
-            let known = Known { id: shard.id, settings: shard.settings(), status: Status::Active };
-            let opened = RefCell::new(Opened::default());
-            let dir = names::shard_dir(&self.env.data, shard.id.group);
-            if let Err(error) = self.env.rt.list(&dir).await {
-                tracing::warn!(group = %shard.id.group, %error, "a failed shard cannot be recovered yet");
-                continue;
-            }
-            shard.log().stop_writer().await;
-            shard.log().abandon();
-            // Only now: what was being prepared when the log died had opened its file, too.
-            self.env.forget_group(shard.id.group);
-            self.open_one(known, &opened).await;
-            let opened = opened.into_inner();
-            if opened.failed.is_empty() {
-                tracing::info!(group = %shard.id.group, "a failed shard was recovered");
+            if shard.log().refusal() == Some(PutRefusal::Dead) {
+                self.reopen(&shard).await;
             }
         }
+    }
+
+    async fn reopen(&self, dead: &Rc<Shard<R>>) {
+        let id = dead.id;
+        dead.log().stop_writer().await;
+        // Only now: what was being prepared when the log died had opened its file, too.
+        self.env.forget_group(id.group);
+        let (found, report) = match recover::recover(&self.env, id.group, dead.log().dir()).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(group = %id.group, %error, "a failed shard cannot be recovered yet");
+                return;
+            }
+        };
+        // The stream may have been deleted meanwhile; then there is nothing to put in its place.
+        if !self.get(id.group).is_some_and(|current| Rc::ptr_eq(&current, dead)) {
+            return;
+        }
+        dead.log().abandon();
+        self.insert(self.shard_on(id, dead.settings(), found));
+        tracing::warn!(group = %id.group, scanned_bytes = report.scanned_bytes, damage = report.damage.len(), "a failed shard was recovered");
     }
 
     /// Frees what has expired. Resolves to the bytes freed.
