@@ -17,6 +17,9 @@ use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, launch};
 use crate::runtime::glommio::{GlommioRuntime, port_is_free, preflight, signals};
 use crate::server::node::{self, DiskLimit, DiskLimits, NodeError, Options, Report, Seed, Supervisor};
 
+/// How long the port of a node that was just killed is waited for.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Runs a node until it is told to stop.
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let begun = Instant::now();
@@ -143,8 +146,17 @@ fn settle_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() == 0 {
         return TcpListener::bind(listen).and_then(|listener| listener.local_addr()).map_err(fail);
     }
-    port_is_free(listen).map_err(fail)?;
-    Ok(listen)
+    // A node that was killed a moment ago may still hold its port: the kernel takes down its rings in the background.
+    let begun = Instant::now();
+    loop {
+        match port_is_free(listen) {
+            Ok(()) => return Ok(listen),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < PORT_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(fail(error)),
+        }
+    }
 }
 
 /// Reads the token in a file.
