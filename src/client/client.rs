@@ -1,6 +1,6 @@
 //! The client: catalogue operations, a connection per worker, and the way to producers and consumers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -119,13 +119,11 @@ struct Shared<R: Reactor> {
 struct Slot<R: Reactor> {
     connection: RefCell<Option<Connection<R>>>,
     opening: Rc<Semaphore>,
-    /// The last attempt on this worker's own port failed; it is tried again with the next connection.
-    indirect: Cell<bool>,
 }
 
 impl<R: Reactor> Slot<R> {
     fn new() -> Self {
-        Self { connection: RefCell::default(), opening: Semaphore::new(1), indirect: Cell::new(false) }
+        Self { connection: RefCell::default(), opening: Semaphore::new(1) }
     }
 
     fn alive(&self) -> Option<Connection<R>> {
@@ -315,7 +313,6 @@ impl<R: Reactor> Client<R> {
                 }
             }
         };
-        slot.indirect.set(connection.addr() == self.shared.addr);
         *slot.connection.borrow_mut() = Some(connection.clone());
         Ok(connection)
     }
@@ -408,5 +405,5 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod tests;

@@ -164,7 +164,9 @@ impl<R: Reactor> Connection<R> {
             None => return Err(slow()),
         };
         std::mem::forget(guard);
-        let in_flight = Semaphore::new(node.limits.in_flight_max as usize);
+        // An eighth is kept for unsubscribes, which are sent where nobody can wait for a place.
+        let places = node.limits.in_flight_max - node.limits.in_flight_max / 8;
+        let in_flight = Semaphore::new(places as usize);
         Ok(Self { handle: Rc::new(Handle { inner: Rc::clone(&inner), node: Rc::new(node), in_flight }) })
     }
 

@@ -164,5 +164,5 @@ async fn feed<R: Reactor>(shared: Rc<Shared>, at: usize, mut consumer: Consumer<
     shared.arrived.notify();
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod tests;

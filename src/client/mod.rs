@@ -40,7 +40,7 @@ pub mod producer;
 pub mod session;
 pub mod shard_map;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod testing;
 
 mod backoff;

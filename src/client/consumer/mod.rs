@@ -228,25 +228,25 @@ impl<R: Reactor> Consumer<R> {
                 self.source = Source::None;
                 return None;
             }
-            let step = match &mut self.chunk {
-                Some(chunk) => chunk.frames.next().map_err(Error::from),
-                None if self.ended => return None,
-                None => match self.fetch().await {
-                    Ok(()) => continue,
-                    Err(error) => Err(error),
-                },
-            };
-            match step {
-                Ok(Some(batch)) => {
-                    self.next = batch.end_offset();
-                    return Some(Ok(batch));
-                }
-                Ok(None) => self.chunk_done(),
-                Err(error) => {
-                    (self.chunk, self.source) = (None, Source::None);
-                    if let Err(error) = self.recover(error).await {
-                        return Some(Err(error));
+            let brought = match &mut self.chunk {
+                Some(chunk) => match chunk.frames.next() {
+                    Ok(Some(batch)) => {
+                        self.next = batch.end_offset();
+                        return Some(Ok(batch));
                     }
+                    Ok(None) => {
+                        self.chunk_done();
+                        Ok(())
+                    }
+                    Err(error) => Err(error.into()),
+                },
+                None if self.ended => return None,
+                None => self.fetch().await,
+            };
+            if let Err(error) = brought {
+                (self.chunk, self.source) = (None, Source::None);
+                if let Err(error) = self.recover(error).await {
+                    return Some(Err(error));
                 }
             }
         }
@@ -348,5 +348,5 @@ fn gone(message: &'static str) -> Error {
     Error::StreamGone(std::sync::Arc::new(ErrorAnswer::new(ErrorCode::ShardNotFound).message(message)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod tests;

@@ -70,7 +70,8 @@ fn cancelled_reads_lose_nothing() {
         world.fill(0, 200);
         world.sim.block_on(async {
             let client = world.client().await;
-            let mut consumer = client.consumer(STREAM, shard(), Start::Horizon, options(mode)).await.unwrap();
+            let options = ConsumerOptions { bytes_max: 600, ..options(mode) };
+            let mut consumer = client.consumer(STREAM, shard(), Start::Horizon, options).await.unwrap();
             let (mut offset, mut cancelled) = (0, 0);
             while offset < 200 {
                 let nap = Duration::from_micros(client.reactor().random() % 300);

@@ -369,5 +369,5 @@ impl<R: Reactor> Shared<R> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 mod tests;
