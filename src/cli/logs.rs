@@ -42,6 +42,7 @@ fn failure(error: &InspectError) -> Failure {
     let exit = match error {
         InspectError::Locked(_) => Exit::Unavailable,
         InspectError::NoSuchLog { .. } | InspectError::NotOurs(_) => Exit::NotFound,
+        InspectError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound => Exit::NotFound,
         _ => Exit::Failure,
     };
     Failure::new(exit, error)

@@ -14,11 +14,8 @@ use crate::cli::serve::ServeArgs;
 use crate::config::{Config, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
 use crate::engine::env::Tuning;
 use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, launch};
-use crate::runtime::glommio::{GlommioRuntime, port_is_free, preflight, signals};
+use crate::runtime::glommio::{GlommioRuntime, port_becomes_free, port_is_free, preflight, signals};
 use crate::server::node::{self, DiskLimit, DiskLimits, NodeError, Options, Report, Seed, Supervisor};
-
-/// How long the port of a node that was just killed is waited for.
-const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs a node until it is told to stop.
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
@@ -103,6 +100,9 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
         None => None,
     };
     let listen = settle_port(config.listen)?;
+    for place in places.iter().filter(|place| place.direct_port != 0) {
+        settle_port(SocketAddr::new(listen.ip(), place.direct_port))?;
+    }
     let options = Options {
         data: config.data.clone(),
         listen,
@@ -133,8 +133,12 @@ const fn disk_limit(reserve: Reserve) -> DiskLimit {
     }
 }
 
-/// The address all workers share. They share the port too, so a free one must be found before they start; and sharing
-/// would hide that another program has it.
+/// How long a port may be taken before that is an error. A node that was killed keeps its ports for some milliseconds after
+/// its process is gone, until the kernel has taken its rings apart; who restarts it at once must not fail over that.
+const PORT_WAIT: Duration = Duration::from_secs(3);
+
+/// An address to listen on. All workers share one port, so a free one must be found before they start; and sharing would
+/// hide that another program has it.
 fn settle_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     let fail = |error: io::Error| {
         let hint = match error.kind() {
@@ -146,17 +150,14 @@ fn settle_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() == 0 {
         return TcpListener::bind(listen).and_then(|listener| listener.local_addr()).map_err(fail);
     }
-    // A node that was killed a moment ago may still hold its port: the kernel takes down its rings in the background.
-    let begun = Instant::now();
-    loop {
-        match port_is_free(listen) {
-            Ok(()) => return Ok(listen),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < PORT_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(error) => return Err(fail(error)),
+    match port_is_free(listen) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            tracing::info!(%listen, "the port is taken; waiting {PORT_WAIT:?} for a killed node to let go of it");
+            port_becomes_free(listen, PORT_WAIT).map_err(fail)?;
         }
+        other => other.map_err(fail)?,
     }
+    Ok(listen)
 }
 
 /// Reads the token in a file.

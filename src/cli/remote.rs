@@ -42,7 +42,11 @@ fn lookup(args: &NodeArgs) -> Result<SocketAddr, Failure> {
 /// The failure that an error of the client is.
 #[must_use]
 pub fn failure(error: &Error) -> Failure {
-    Failure::new(exit_of(error), error)
+    let hint = match error.code() {
+        Some(ErrorCode::Unauthorized) => ": the node wants another token, see --auth-token-file",
+        _ => "",
+    };
+    Failure::new(exit_of(error), format_args!("{error}{hint}"))
 }
 
 fn exit_of(error: &Error) -> Exit {

@@ -43,7 +43,7 @@ pub use self::buffer::{Buf, BufMut};
 pub use self::directory::{Lock, Map};
 pub use self::file::File;
 pub use self::mailbox::{ConnectedReceiver, ConnectedSender, Receiver, Sender};
-pub use self::net::{Listener, ReadHalf, WriteHalf, port_is_free};
+pub use self::net::{Listener, ReadHalf, WriteHalf, port_becomes_free, port_is_free};
 
 use self::blocking::Blocking;
 use self::devices::Devices;

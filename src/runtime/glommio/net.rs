@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use ::glommio::net::{TcpListener, TcpStream};
 use bytes::BytesMut;
@@ -155,6 +156,24 @@ fn bound_socket(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
 /// What binding answers.
 pub fn port_is_free(addr: SocketAddr) -> io::Result<()> {
     bound_socket(addr, false)?.listen(1)
+}
+
+/// As [`port_is_free`], but waits up to `patience` while somebody listens on `addr`. A node that was killed keeps its ports
+/// beyond the end of its process, until the kernel has taken its rings apart. Blocks the thread: for the time before the
+/// workers start.
+///
+/// # Errors
+/// What binding answers, at last.
+pub fn port_becomes_free(addr: SocketAddr, patience: Duration) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match port_is_free(addr) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
 }
 
 impl runtime::Listener for Listener {
