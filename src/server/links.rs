@@ -1,6 +1,6 @@
 //! Links between workers: requests and replies over one mailbox in each direction, every queue bounded.
 //!
-//! A worker has at most [`REQUESTS_MAX`] quick requests, [`WAITS_MAX`] long polls and [`FORWARD_BYTES_MAX`] bytes under way
+//! A worker has at most `REQUESTS_MAX` quick requests, `WAITS_MAX` long polls and [`FORWARD_BYTES_MAX`] bytes under way
 //! at another. Replies need no bound of their own: there are never more of them than requests.
 
 use std::cell::{Cell, RefCell};
