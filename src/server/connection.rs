@@ -13,10 +13,11 @@ use futures_lite::future;
 use crate::limits::{CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, REQUEST_ARRIVAL_US_MAX};
 use crate::protocol::messages::{Hello, HelloAnswer, Limits};
 use crate::protocol::{
-    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Head, Message, Next, Opcode, Request, Side, VERSION,
+    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Message, Next, Opcode, Request, Side, VERSION,
     VERSION_MIN, negotiate,
 };
 use crate::runtime::local::Permit;
+use crate::types::MonoUs;
 use crate::runtime::{ReadHalf, Runtime, TaskClass, WriteHalf};
 use crate::server::outbox::{Body, Outbox};
 use crate::server::requests::Requests;
@@ -67,6 +68,8 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
     outbox.close();
     let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
     future::or(outbox.sent(), last).await;
+    // Who does not read its last answers by now holds neither memory nor a socket any longer.
+    outbox.abandon();
     worker.connections.set(worker.connections.get() - 1);
 }
 
@@ -162,39 +165,52 @@ impl<R: Runtime> Incoming<R> {
     /// The next request, and its share of the budget. `None` at the end of the stream.
     async fn next(&mut self, reader: &mut R::ReadHalf) -> Result<Option<(Message, Option<Permit>)>, End> {
         let mut permit = None;
+        let (mut permit_bytes, mut began) = (0, None);
         loop {
             let need = match self.decoder.next(&mut self.buffer) {
                 Ok(Next::Message(message)) => return Ok(Some((message, permit))),
                 Ok(Next::Need(need)) => need,
                 Err(error) => return Err(End::Refused(error.answer())),
             };
-            let bytes = self.decoder.arriving().map_or(0, Head::message_bytes);
-            if bytes > FREE_BYTES && permit.is_none() {
+            // The args first, then all of it, as far as the head has been believed.
+            let bytes = self.buffer.len() + need;
+            if bytes > FREE_BYTES && bytes > permit_bytes {
+                // Given back before more is asked for: nobody waits for the budget while holding part of it.
+                drop(permit.take());
                 permit = Some(self.worker.receive_budget.acquire(bytes).await);
+                permit_bytes = bytes;
+                // The time it waited for that is not the client's.
+                began = None;
             }
             self.buffer.reserve(need.max(READ_BYTES));
-            let begun = !self.buffer.is_empty() || bytes > 0;
-            let read = reader.read(&mut self.buffer);
-            let got = if begun {
-                let rt = self.worker.rt.clone();
-                let late = async {
-                    rt.sleep(Duration::from_micros(REQUEST_ARRIVAL_US_MAX)).await;
-                    Err(io::Error::from(io::ErrorKind::TimedOut))
-                };
-                future::or(read, late).await
-            } else {
-                read.await
+            let rt = self.worker.rt.clone();
+            if began.is_none() && !self.buffer.is_empty() {
+                began = Some(rt.now());
+            }
+            let read = async { Some(reader.read(&mut self.buffer).await) };
+            let got = match began {
+                Some(began) => {
+                    let late = async {
+                        rt.sleep(left(began, rt.now())).await;
+                        None
+                    };
+                    future::or(read, late).await
+                }
+                None => read.await,
             };
             match got {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(End::Refused(ErrorAnswer::new(ErrorCode::TooSlow)));
-                }
-                Err(error) => return Err(End::Io(error)),
+                None => return Err(End::Refused(ErrorAnswer::new(ErrorCode::TooSlow))),
+                Some(Ok(0)) => return Ok(None),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(End::Io(error)),
             }
         }
     }
+}
+
+/// What is left of the time in which a request must arrive that began at `began`.
+fn left(began: MonoUs, now: MonoUs) -> Duration {
+    Duration::from_micros(REQUEST_ARRIVAL_US_MAX.saturating_sub(now.since(began)))
 }
 
 /// Compares tokens in a time that does not tell how much of them agrees.

@@ -19,6 +19,9 @@ use crate::runtime::{Runtime, WriteHalf};
 /// Small answers are gathered in pieces of up to this much.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes that one write takes. Each has [`SEND_STALL_US_MAX`]: a client that reads slowly is no client that reads nothing.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
 /// Slices that one vectored write takes.
 const SLICES_MAX: usize = 512;
 
@@ -199,6 +202,12 @@ impl<R: Runtime> Outbox<R> {
         self.changed.until(|| (self.phase.get() == Phase::Dead).then_some(())).await;
     }
 
+    /// Gives up what was not sent yet.
+    pub fn abandon(&self) {
+        self.phase.set(Phase::Dead);
+        self.changed.notify();
+    }
+
     /// Lets waiters look again: something they wait for changed elsewhere.
     pub fn look_again(&self) {
         self.changed.notify();
@@ -271,15 +280,25 @@ impl<R: Runtime> Outbox<R> {
                 let count = queue.len().min(SLICES_MAX);
                 queue.drain(..count).collect()
             };
-            {
-                let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk.bytes())).collect();
+            let mut pieces = chunks.iter().flat_map(|chunk| chunk.bytes().chunks(WRITE_BYTES_MAX)).peekable();
+            while pieces.peek().is_some() {
+                let (mut slices, mut bytes) = (Vec::with_capacity(chunks.len()), 0);
+                while let Some(piece) = pieces.next_if(|piece| bytes == 0 || bytes + piece.len() <= WRITE_BYTES_MAX) {
+                    bytes += piece.len();
+                    slices.push(IoSlice::new(piece));
+                }
                 let write = half.write_all(&mut slices);
                 let stall = async {
                     rt.sleep(Duration::from_micros(SEND_STALL_US_MAX)).await;
                     Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no answers"))
                 };
-                future::or(write, stall).await?;
+                let abandoned = async {
+                    self.sent().await;
+                    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is over"))
+                };
+                future::or(write, future::or(stall, abandoned)).await?;
             }
+            drop(pieces);
             let freed: usize = chunks.iter().map(Chunk::held).sum();
             self.held.set(self.held.get() - freed);
             if let Some(Chunk::Small(bytes)) = chunks.first_mut()
