@@ -13,15 +13,15 @@ use futures_lite::future;
 use crate::limits::{CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, REQUEST_ARRIVAL_US_MAX};
 use crate::protocol::messages::{Hello, HelloAnswer, Limits};
 use crate::protocol::{
-    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Message, Next, Opcode, Request, Side, VERSION,
-    VERSION_MIN, negotiate,
+    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Message, Next, Opcode, Request, Side, VERSION, VERSION_MIN,
+    negotiate,
 };
 use crate::runtime::local::Permit;
-use crate::types::MonoUs;
 use crate::runtime::{ReadHalf, Runtime, TaskClass, WriteHalf};
 use crate::server::outbox::{Body, Outbox};
 use crate::server::requests::Requests;
 use crate::server::worker::Worker;
+use crate::types::MonoUs;
 
 /// Room made for the next read.
 const READ_BYTES: usize = 32 << 10;
