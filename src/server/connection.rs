@@ -32,6 +32,9 @@ const FREE_BYTES: usize = 64 << 10;
 /// How long the last answers may take to leave when a connection ends.
 const LAST_WORDS_MS: u64 = 2_000;
 
+/// How long a client that broke the protocol may take to read why its connection ends.
+const LINGER_MS: u64 = 500;
+
 /// Serves a connection until it ends.
 pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::WriteHalf)) {
     let (mut reader, mut writer) = halves;
@@ -56,7 +59,8 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
     match incoming.converse(&mut reader, &requests, &outbox).await {
         Ok(()) => {}
         Err(End::Refused(error)) => {
-            outbox.push(Envelope::connection_error(), &error, Body::Empty);
+            outbox.last_word(&error);
+            incoming.linger(&mut reader).await;
         }
         Err(End::Io(error)) => tracing::debug!(%error, "a connection failed while receiving"),
     }
@@ -160,6 +164,22 @@ impl<R: Runtime> Incoming<R> {
         };
         outbox.push(Envelope::answer(Opcode::Hello, message.head.correlation), &answer, Body::Empty);
         Ok(())
+    }
+
+    /// Takes in and forgets what the client has sent meanwhile, until it closes. Closing on it at once would reset the
+    /// connection, and the client might never see the error.
+    async fn linger(&mut self, reader: &mut R::ReadHalf) {
+        let read = async {
+            self.buffer = BytesMut::with_capacity(READ_BYTES);
+            loop {
+                self.buffer.clear();
+                self.buffer.reserve(READ_BYTES);
+                if !matches!(reader.read(&mut self.buffer).await, Ok(1..)) {
+                    return;
+                }
+            }
+        };
+        future::or(read, self.worker.rt.sleep(Duration::from_millis(LINGER_MS))).await;
     }
 
     /// The next request, and its share of the budget. `None` at the end of the stream.

@@ -79,6 +79,8 @@ impl<R: Runtime> Chunk<R> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
+    /// The last word is in: nothing is added to it, what is there is sent, and the connection stays.
+    Lingering,
     /// Nothing more comes in; what is there is sent.
     Closing,
     /// Nothing more is sent.
@@ -122,7 +124,7 @@ impl<R: Runtime> Outbox<R> {
                 let free = self.in_flight.get() < IN_FLIGHT_PER_CONNECTION_MAX && self.held.get() < OUTBOX_BYTES_MAX;
                 free.then_some(true)
             }
-            Phase::Closing | Phase::Dead => Some(false),
+            Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
         };
         let open = self.changed.until(admitted).await;
         self.in_flight.set(self.in_flight.get() + usize::from(open));
@@ -137,7 +139,7 @@ impl<R: Runtime> Outbox<R> {
             .changed
             .until(|| match self.phase.get() {
                 Phase::Open => (self.held.get() < OUTBOX_BYTES_MAX).then_some(true),
-                Phase::Closing | Phase::Dead => Some(false),
+                Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
             })
             .await;
         open.then_some(turn)
@@ -177,6 +179,15 @@ impl<R: Runtime> Outbox<R> {
         self.changed.notify();
     }
 
+    /// Says why the connection ends. Nothing is sent after it.
+    pub fn last_word(&self, error: &ErrorAnswer<'_>) {
+        self.push(Envelope::connection_error(), error, Body::Empty);
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Lingering);
+        }
+        self.changed.notify();
+    }
+
     /// Takes note that a request needs no answer.
     pub fn answered(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
@@ -185,7 +196,7 @@ impl<R: Runtime> Outbox<R> {
 
     /// Nothing more comes in; what is there is still sent.
     pub fn close(&self) {
-        if self.phase.get() == Phase::Open {
+        if matches!(self.phase.get(), Phase::Open | Phase::Lingering) {
             self.phase.set(Phase::Closing);
         }
         self.changed.notify();
@@ -214,7 +225,7 @@ impl<R: Runtime> Outbox<R> {
     }
 
     fn small(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        if self.phase.get() == Phase::Dead {
+        if matches!(self.phase.get(), Phase::Lingering | Phase::Dead) {
             return;
         }
         let mut queue = self.queue.borrow_mut();
@@ -232,7 +243,7 @@ impl<R: Runtime> Outbox<R> {
     }
 
     fn bulk(&self, envelope: Envelope, args: &impl Encode, body: Body<R>) {
-        if self.phase.get() == Phase::Dead {
+        if matches!(self.phase.get(), Phase::Lingering | Phase::Dead) {
             return;
         }
         let len = u32::try_from(body.len()).expect("a read is bounded");
@@ -269,7 +280,7 @@ impl<R: Runtime> Outbox<R> {
                     (_, Phase::Dead) => Some(false),
                     (false, _) => Some(true),
                     (true, Phase::Closing) => Some(false),
-                    (true, Phase::Open) => None,
+                    (true, Phase::Open | Phase::Lingering) => None,
                 })
                 .await;
             if !more {
