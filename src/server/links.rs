@@ -26,12 +26,19 @@ pub struct Link {
     queue: RefCell<VecDeque<Mail>>,
     wake: Notify,
     next_id: Cell<u64>,
-    pending: RefCell<BTreeMap<u64, (Fill<Answer>, Option<Room>)>>,
+    pending: RefCell<BTreeMap<u64, Pending>>,
     requests: Rc<Semaphore>,
     waits: Rc<Semaphore>,
     bytes: Rc<Semaphore>,
     closed: Cell<bool>,
     ended: Cell<bool>,
+}
+
+/// A request that is not answered yet.
+struct Pending {
+    fill: Fill<Answer>,
+    /// Given back with the answer.
+    _room: Option<Room>,
 }
 
 /// Room for one request. Handed over with it and given back when the other worker has answered, whatever the asker does
@@ -111,7 +118,7 @@ impl Link {
         if !self.closed.get() {
             let id = self.next_id.get();
             self.next_id.set(id + 1);
-            self.pending.borrow_mut().insert(id, (fill, room));
+            self.pending.borrow_mut().insert(id, Pending { fill, _room: room });
             self.post(Mail::Request { id, op });
         }
         answer
@@ -133,7 +140,7 @@ impl Link {
     /// Hands an answer to whoever waits for it.
     pub fn answered(&self, id: u64, answer: Answer) {
         let pending = self.pending.borrow_mut().remove(&id);
-        if let Some((fill, _room)) = pending {
+        if let Some(Pending { fill, _room }) = pending {
             fill.fill(answer);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream::protocol::messages::{Get, Put, SettingsChange, Stats, Subscribe, SubscriptionEnd};
+use millstream::protocol::messages::{Get, Put, SettingsChange, ShardState, Stats, Subscribe, SubscriptionEnd};
 use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
 use millstream::types::{GroupId, Offset};
@@ -122,6 +122,40 @@ fn leaving_with_requests_under_way() {
         assert_eq!(conn.stat(Stats::Node, "connections").await, 1);
         for group in groups {
             assert_eq!(conn.read_all(group).await.len(), 20);
+        }
+    });
+}
+
+/// Goal: a shard that is found damaged on start is known as such by every worker, and the others take puts.
+#[test]
+fn a_damaged_shard_is_known_everywhere() {
+    let world = World::new(2);
+    let groups: Vec<GroupId> = world.sim.block_on(async {
+        let mut conn = world.worker(0).await;
+        let groups: Vec<_> = conn.create("s", 2, NO_CHANGE).await.iter().map(|shard| shard.group).collect();
+        for _ in 0..3 {
+            conn.put(groups[1], "k", &[7; 5_000]).await;
+            world.rt().sleep(Duration::from_millis(300)).await;
+        }
+        world.stop();
+        world.stopped().await;
+        groups
+    });
+    world.sim.kill(world.node);
+    let damaged = format!("{:016x}", groups[1].0);
+    let files = world.sim.files(world.node);
+    let of_shard = files.iter().filter(|(path, len)| path.contains(&damaged) && *len >= 1 << 20);
+    for (path, _) in of_shard {
+        world.sim.flip_bit(world.node, path, 4096 + 2_000, 3).unwrap();
+    }
+    world.start();
+    world.sim.block_on(async {
+        for addr in world.ports() {
+            let mut conn = world.open(addr).await;
+            let states: Vec<_> = conn.describe("s").await.iter().map(|shard| shard.state).collect();
+            assert_eq!(states, [ShardState::Open, ShardState::Quarantined], "{files:?}");
+            conn.put(groups[0], "k", b"1").await;
+            assert_eq!(conn.fails(&put(groups[1]), &one("k", b"1")).await, ErrorCode::ShardQuarantined);
         }
     });
 }
