@@ -102,7 +102,8 @@ impl<R: Runtime> Admin<R> {
         let (applied, answers): (_, Vec<OneShot<Answer>>) = {
             let _turn = self.turn.acquire(1).await;
             self.log.propose(&command).await?;
-            let answers = worker.links.iter().flatten().map(|link| link.send(Op::Apply(command.clone()))).collect();
+            let answers =
+                worker.links.iter().flatten().map(|link| link.send(Op::Apply(command.clone()), None)).collect();
             let events = worker.catalog.borrow_mut().apply(&command)?;
             (events, answers)
         };

@@ -13,14 +13,15 @@ use futures_lite::future;
 use crate::limits::{CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, REQUEST_ARRIVAL_US_MAX};
 use crate::protocol::messages::{Hello, HelloAnswer, Limits};
 use crate::protocol::{
-    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Head, Message, Next, Opcode, Request, Side, VERSION,
-    VERSION_MIN, negotiate,
+    Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Message, Next, Opcode, Request, Side, VERSION, VERSION_MIN,
+    negotiate,
 };
 use crate::runtime::local::Permit;
 use crate::runtime::{ReadHalf, Runtime, TaskClass, WriteHalf};
 use crate::server::outbox::{Body, Outbox};
 use crate::server::requests::Requests;
 use crate::server::worker::Worker;
+use crate::types::MonoUs;
 
 /// Room made for the next read.
 const READ_BYTES: usize = 32 << 10;
@@ -30,6 +31,9 @@ const FREE_BYTES: usize = 64 << 10;
 
 /// How long the last answers may take to leave when a connection ends.
 const LAST_WORDS_MS: u64 = 2_000;
+
+/// How long a client that broke the protocol may take to read why its connection ends.
+const LINGER_MS: u64 = 500;
 
 /// Serves a connection until it ends.
 pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::WriteHalf)) {
@@ -55,7 +59,8 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
     match incoming.converse(&mut reader, &requests, &outbox).await {
         Ok(()) => {}
         Err(End::Refused(error)) => {
-            outbox.push(Envelope::connection_error(), &error, Body::Empty);
+            outbox.last_word(&error);
+            incoming.linger(&mut reader).await;
         }
         Err(End::Io(error)) => tracing::debug!(%error, "a connection failed while receiving"),
     }
@@ -66,6 +71,8 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
     outbox.close();
     let last = worker.rt.sleep(Duration::from_millis(LAST_WORDS_MS));
     future::or(outbox.sent(), last).await;
+    // Who does not read its last answers by now holds neither memory nor a socket any longer.
+    outbox.abandon();
     worker.connections.set(worker.connections.get() - 1);
 }
 
@@ -158,42 +165,71 @@ impl<R: Runtime> Incoming<R> {
         Ok(())
     }
 
+    /// Takes in and forgets what the client has sent meanwhile, until it closes. Closing on it at once would reset the
+    /// connection, and the client might never see the error.
+    async fn linger(&mut self, reader: &mut R::ReadHalf) {
+        let read = async {
+            self.buffer = BytesMut::with_capacity(READ_BYTES);
+            loop {
+                self.buffer.clear();
+                self.buffer.reserve(READ_BYTES);
+                if !matches!(reader.read(&mut self.buffer).await, Ok(1..)) {
+                    return;
+                }
+            }
+        };
+        future::or(read, self.worker.rt.sleep(Duration::from_millis(LINGER_MS))).await;
+    }
+
     /// The next request, and its share of the budget. `None` at the end of the stream.
     async fn next(&mut self, reader: &mut R::ReadHalf) -> Result<Option<(Message, Option<Permit>)>, End> {
         let mut permit = None;
+        let (mut permit_bytes, mut began) = (0, None);
         loop {
             let need = match self.decoder.next(&mut self.buffer) {
                 Ok(Next::Message(message)) => return Ok(Some((message, permit))),
                 Ok(Next::Need(need)) => need,
                 Err(error) => return Err(End::Refused(error.answer())),
             };
-            let bytes = self.decoder.arriving().map_or(0, Head::message_bytes);
-            if bytes > FREE_BYTES && permit.is_none() {
+            // The args first, then all of it, as far as the head has been believed.
+            let bytes = self.buffer.len() + need;
+            if bytes > FREE_BYTES && bytes > permit_bytes {
+                // Given back before more is asked for: nobody waits for the budget while holding part of it.
+                drop(permit.take());
                 permit = Some(self.worker.receive_budget.acquire(bytes).await);
+                permit_bytes = bytes;
+                // The time it waited for that is not the client's.
+                began = None;
             }
             self.buffer.reserve(need.max(READ_BYTES));
-            let begun = !self.buffer.is_empty() || bytes > 0;
-            let read = reader.read(&mut self.buffer);
-            let got = if begun {
-                let rt = self.worker.rt.clone();
-                let late = async {
-                    rt.sleep(Duration::from_micros(REQUEST_ARRIVAL_US_MAX)).await;
-                    Err(io::Error::from(io::ErrorKind::TimedOut))
-                };
-                future::or(read, late).await
-            } else {
-                read.await
+            let rt = self.worker.rt.clone();
+            if began.is_none() && !self.buffer.is_empty() {
+                began = Some(rt.now());
+            }
+            let read = async { Some(reader.read(&mut self.buffer).await) };
+            let got = match began {
+                Some(began) => {
+                    let late = async {
+                        rt.sleep(left(began, rt.now())).await;
+                        None
+                    };
+                    future::or(read, late).await
+                }
+                None => read.await,
             };
             match got {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(End::Refused(ErrorAnswer::new(ErrorCode::TooSlow)));
-                }
-                Err(error) => return Err(End::Io(error)),
+                None => return Err(End::Refused(ErrorAnswer::new(ErrorCode::TooSlow))),
+                Some(Ok(0)) => return Ok(None),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(End::Io(error)),
             }
         }
     }
+}
+
+/// What is left of the time in which a request must arrive that began at `began`.
+fn left(began: MonoUs, now: MonoUs) -> Duration {
+    Duration::from_micros(REQUEST_ARRIVAL_US_MAX.saturating_sub(now.since(began)))
 }
 
 /// Compares tokens in a time that does not tell how much of them agrees.

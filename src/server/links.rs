@@ -26,14 +26,23 @@ pub struct Link {
     queue: RefCell<VecDeque<Mail>>,
     wake: Notify,
     next_id: Cell<u64>,
-    pending: RefCell<BTreeMap<u64, Fill<Answer>>>,
+    pending: RefCell<BTreeMap<u64, Pending>>,
     requests: Rc<Semaphore>,
     waits: Rc<Semaphore>,
     bytes: Rc<Semaphore>,
     closed: Cell<bool>,
+    ended: Cell<bool>,
 }
 
-/// Room for one request, held until it is answered.
+/// A request that is not answered yet.
+struct Pending {
+    fill: Fill<Answer>,
+    /// Given back with the answer.
+    _room: Option<Room>,
+}
+
+/// Room for one request. Handed over with it and given back when the other worker has answered, whatever the asker does
+/// meanwhile: nobody can hold room and wait for more, and one who goes away leaves no work behind that is not counted.
 pub struct Room {
     _slot: Permit,
     _bytes: Option<Permit>,
@@ -52,6 +61,7 @@ impl Link {
             waits: Semaphore::new(WAITS_MAX),
             bytes: Semaphore::new(FORWARD_BYTES_MAX),
             closed: Cell::new(false),
+            ended: Cell::new(false),
         })
     }
 
@@ -74,7 +84,14 @@ impl Link {
                 }
             }
             link.close();
+            link.ended.set(true);
+            link.wake.notify();
         });
+    }
+
+    /// Resolves when nothing more will be sent.
+    pub async fn ended(&self) {
+        self.wake.until(|| self.ended.get().then_some(())).await;
     }
 
     /// Queues a message that needs no room: boot, start, replies.
@@ -94,13 +111,14 @@ impl Link {
         Room { _slot: slot, _bytes: bytes }
     }
 
-    /// Sends a request; requests of one link arrive in the order of these calls.
-    pub fn send(&self, op: Op) -> OneShot<Answer> {
+    /// Sends a request with its room; requests of one link arrive in the order of these calls. Commands in force need no
+    /// room: the right to change the catalogue bounds them.
+    pub fn send(&self, op: Op, room: Option<Room>) -> OneShot<Answer> {
         let (fill, answer) = one_shot();
         if !self.closed.get() {
             let id = self.next_id.get();
             self.next_id.set(id + 1);
-            self.pending.borrow_mut().insert(id, fill);
+            self.pending.borrow_mut().insert(id, Pending { fill, _room: room });
             self.post(Mail::Request { id, op });
         }
         answer
@@ -110,18 +128,19 @@ impl Link {
     pub async fn call(&self, op: Op) -> Result<Answer, Failure> {
         let (bytes, waits) = match &op {
             Op::Put { body, .. } => (body.len(), false),
-            Op::Get { bytes_max, wait_ms, .. } => (*bytes_max as usize, *wait_ms > 0),
+            Op::Get { bytes_max, .. } => (*bytes_max as usize, false),
+            Op::Wait { .. } => (0, true),
             Op::Position { .. } | Op::Stats(_) | Op::Apply(_) => (0, false),
             Op::Admin(_) => (0, true),
         };
-        let _room = self.room(bytes, waits).await;
-        self.send(op).wait().await.ok_or(Failure::WorkerGone(self.to))
+        let room = self.room(bytes, waits).await;
+        self.send(op, Some(room)).wait().await.ok_or(Failure::WorkerGone(self.to))
     }
 
     /// Hands an answer to whoever waits for it.
     pub fn answered(&self, id: u64, answer: Answer) {
-        let fill = self.pending.borrow_mut().remove(&id);
-        if let Some(fill) = fill {
+        let pending = self.pending.borrow_mut().remove(&id);
+        if let Some(Pending { fill, _room }) = pending {
             fill.fill(answer);
         }
     }

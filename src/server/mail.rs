@@ -1,5 +1,7 @@
 //! What workers say to each other. Everything here can cross threads: frames travel as copies, everything else by value.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::catalog::{Catalog, Command, Settings, SettingsChange};
@@ -19,8 +21,8 @@ pub enum Mail {
     Abort,
     /// The sender's shards are open.
     Ready(Box<Ready>),
-    /// All workers are ready: take connections. The direct ports, by worker.
-    Start(Vec<u16>),
+    /// All workers are ready: take connections.
+    Start(Box<Opening>),
     /// Do this and reply.
     Request {
         /// The sender's number for it.
@@ -53,6 +55,15 @@ pub struct Ready {
     pub opened: Opened,
 }
 
+/// What every worker needs to know to take connections.
+#[derive(Clone)]
+pub struct Opening {
+    /// The direct ports, by worker.
+    pub ports: Vec<u16>,
+    /// Shards that were found damaged, of all workers.
+    pub quarantined: BTreeSet<GroupId>,
+}
+
 /// An operation on another worker.
 pub enum Op {
     /// Store a batch.
@@ -76,7 +87,14 @@ pub enum Op {
         from: Offset,
         /// How much at most.
         bytes_max: u32,
-        /// How long to wait if there is nothing.
+    },
+    /// Wait until there is something to read. Apart from [`Op::Get`], so that waiting holds no room for bytes.
+    Wait {
+        /// The shard.
+        group: GroupId,
+        /// The first record wanted.
+        from: Offset,
+        /// How long at most.
         wait_ms: u32,
     },
     /// Resolve a position.
@@ -148,6 +166,8 @@ pub enum Answer {
     Put(Result<Receipt, Failure>),
     /// Of [`Op::Get`]: frames, and where the reader stands.
     Get(Result<(Bytes, ReadState), Failure>),
+    /// Of [`Op::Wait`]: look again.
+    Waited,
     /// Of [`Op::Position`].
     Position(Result<(Offset, Bounds), Failure>),
     /// Of [`Op::Stats`].

@@ -27,7 +27,7 @@ use crate::runtime::{ConnectedReceiver, Listener, Receiver, Runtime, Sender, Tas
 use crate::server::admin::Admin;
 use crate::server::connection;
 use crate::server::links::Link;
-use crate::server::mail::{Boot, Mail, Ready};
+use crate::server::mail::{Boot, Mail, Opening, Ready};
 use crate::server::worker::{Parts, Worker};
 use crate::types::WorkerId;
 
@@ -39,6 +39,9 @@ const EXPIRE_EVERY: u64 = 30;
 
 /// How long connections may take to finish when the node stops.
 const DRAIN_MS: u64 = 5_000;
+
+/// How long the last replies to other workers may take to leave when the node stops.
+const LAST_REPLIES_MS: u64 = 500;
 
 /// Free bytes below which the node reacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +198,11 @@ impl<R: Runtime> Seed<R> {
             follow(&rt, id, &options, &links, &mut inboxes, &supervisor).await
         };
         links.iter().flatten().for_each(|link| link.close());
+        // The last replies still leave, unless the other worker takes none.
+        let sent = async {
+            local::join_all(links.iter().flatten().map(|link| link.ended())).await;
+        };
+        future::or(sent, rt.sleep(Duration::from_millis(LAST_REPLIES_MS))).await;
         result
     }
 }
@@ -261,12 +269,14 @@ async fn lead<R: Runtime>(
             }
         }
     }
-    let ports: Vec<u16> = direct.iter().map(SocketAddr::port).collect();
+    let opening = Opening {
+        ports: direct.iter().map(SocketAddr::port).collect(),
+        quarantined: total.quarantined.iter().map(|(id, _)| id.group).collect(),
+    };
     for link in links.iter().flatten() {
-        link.post(Mail::Start(ports.clone()));
+        link.post(Mail::Start(Box::new(opening.clone())));
     }
-    *worker.direct_ports.borrow_mut() = ports;
-    worker.quarantined.borrow_mut().extend(total.quarantined.iter().map(|(id, _)| id.group));
+    opening.tell(&worker);
     receive_all(&worker, inboxes);
     admin.finish(&worker).await;
     let listen = listeners.shared.local_addr().map_err(|error| listen_error(options.listen, error))?;
@@ -276,6 +286,13 @@ async fn lead<R: Runtime>(
     admin.log().stop().await;
     drop(dir);
     Ok(())
+}
+
+impl Opening {
+    fn tell<R: Runtime>(self, worker: &Worker<R>) {
+        *worker.direct_ports.borrow_mut() = self.ports;
+        *worker.quarantined.borrow_mut() = self.quarantined;
+    }
 }
 
 struct Leader<R: Runtime> {
@@ -316,11 +333,10 @@ async fn follow<R: Runtime>(
     };
     let direct = listeners.direct.local_addr().map_err(|error| listen_error(options.listen, error))?;
     to_leader.post(Mail::Ready(Box::new(Ready { direct_port: direct.port(), opened })));
-    let ports = match leader.recv().await {
-        Some(Mail::Start(ports)) => ports,
+    match leader.recv().await {
+        Some(Mail::Start(opening)) => opening.tell(&worker),
         _ => return Err(NodeError::Aborted),
-    };
-    *worker.direct_ports.borrow_mut() = ports;
+    }
     receive_all(&worker, inboxes);
     serve(&worker, listeners, supervisor).await;
     Ok(())

@@ -19,6 +19,9 @@ use crate::runtime::{Runtime, WriteHalf};
 /// Small answers are gathered in pieces of up to this much.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes that one write takes. Each has [`SEND_STALL_US_MAX`]: a client that reads slowly is no client that reads nothing.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
 /// Slices that one vectored write takes.
 const SLICES_MAX: usize = 512;
 
@@ -76,6 +79,8 @@ impl<R: Runtime> Chunk<R> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
+    /// The last word is in: nothing is added to it, what is there is sent, and the connection stays.
+    Lingering,
     /// Nothing more comes in; what is there is sent.
     Closing,
     /// Nothing more is sent.
@@ -119,7 +124,7 @@ impl<R: Runtime> Outbox<R> {
                 let free = self.in_flight.get() < IN_FLIGHT_PER_CONNECTION_MAX && self.held.get() < OUTBOX_BYTES_MAX;
                 free.then_some(true)
             }
-            Phase::Closing | Phase::Dead => Some(false),
+            Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
         };
         let open = self.changed.until(admitted).await;
         self.in_flight.set(self.in_flight.get() + usize::from(open));
@@ -134,7 +139,7 @@ impl<R: Runtime> Outbox<R> {
             .changed
             .until(|| match self.phase.get() {
                 Phase::Open => (self.held.get() < OUTBOX_BYTES_MAX).then_some(true),
-                Phase::Closing | Phase::Dead => Some(false),
+                Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
             })
             .await;
         open.then_some(turn)
@@ -174,6 +179,15 @@ impl<R: Runtime> Outbox<R> {
         self.changed.notify();
     }
 
+    /// Says why the connection ends. Nothing is sent after it.
+    pub fn last_word(&self, error: &ErrorAnswer<'_>) {
+        self.push(Envelope::connection_error(), error, Body::Empty);
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Lingering);
+        }
+        self.changed.notify();
+    }
+
     /// Takes note that a request needs no answer.
     pub fn answered(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
@@ -182,7 +196,7 @@ impl<R: Runtime> Outbox<R> {
 
     /// Nothing more comes in; what is there is still sent.
     pub fn close(&self) {
-        if self.phase.get() == Phase::Open {
+        if matches!(self.phase.get(), Phase::Open | Phase::Lingering) {
             self.phase.set(Phase::Closing);
         }
         self.changed.notify();
@@ -199,13 +213,19 @@ impl<R: Runtime> Outbox<R> {
         self.changed.until(|| (self.phase.get() == Phase::Dead).then_some(())).await;
     }
 
+    /// Gives up what was not sent yet.
+    pub fn abandon(&self) {
+        self.phase.set(Phase::Dead);
+        self.changed.notify();
+    }
+
     /// Lets waiters look again: something they wait for changed elsewhere.
     pub fn look_again(&self) {
         self.changed.notify();
     }
 
     fn small(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        if self.phase.get() == Phase::Dead {
+        if matches!(self.phase.get(), Phase::Lingering | Phase::Dead) {
             return;
         }
         let mut queue = self.queue.borrow_mut();
@@ -223,7 +243,7 @@ impl<R: Runtime> Outbox<R> {
     }
 
     fn bulk(&self, envelope: Envelope, args: &impl Encode, body: Body<R>) {
-        if self.phase.get() == Phase::Dead {
+        if matches!(self.phase.get(), Phase::Lingering | Phase::Dead) {
             return;
         }
         let len = u32::try_from(body.len()).expect("a read is bounded");
@@ -260,7 +280,7 @@ impl<R: Runtime> Outbox<R> {
                     (_, Phase::Dead) => Some(false),
                     (false, _) => Some(true),
                     (true, Phase::Closing) => Some(false),
-                    (true, Phase::Open) => None,
+                    (true, Phase::Open | Phase::Lingering) => None,
                 })
                 .await;
             if !more {
@@ -271,15 +291,25 @@ impl<R: Runtime> Outbox<R> {
                 let count = queue.len().min(SLICES_MAX);
                 queue.drain(..count).collect()
             };
-            {
-                let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk.bytes())).collect();
+            let mut pieces = chunks.iter().flat_map(|chunk| chunk.bytes().chunks(WRITE_BYTES_MAX)).peekable();
+            while pieces.peek().is_some() {
+                let (mut slices, mut bytes) = (Vec::with_capacity(chunks.len()), 0);
+                while let Some(piece) = pieces.next_if(|piece| bytes == 0 || bytes + piece.len() <= WRITE_BYTES_MAX) {
+                    bytes += piece.len();
+                    slices.push(IoSlice::new(piece));
+                }
                 let write = half.write_all(&mut slices);
                 let stall = async {
                     rt.sleep(Duration::from_micros(SEND_STALL_US_MAX)).await;
                     Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no answers"))
                 };
-                future::or(write, stall).await?;
+                let abandoned = async {
+                    self.sent().await;
+                    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is over"))
+                };
+                future::or(write, future::or(stall, abandoned)).await?;
             }
+            drop(pieces);
             let freed: usize = chunks.iter().map(Chunk::held).sum();
             self.held.set(self.held.get() - freed);
             if let Some(Chunk::Small(bytes)) = chunks.first_mut()

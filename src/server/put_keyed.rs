@@ -30,7 +30,7 @@ struct Share {
 /// A share on its way.
 enum Pending {
     Here(OneShot<Result<Receipt, crate::engine::log::OutcomeUnknown>>),
-    There(OneShot<Answer>, crate::server::links::Room),
+    There(OneShot<Answer>),
     Failed(Failure),
 }
 
@@ -72,7 +72,7 @@ impl Taken {
                     Some(Ok(receipt)) => Ok(receipt),
                     Some(Err(_)) | None => Err(Failure::OutcomeUnknown),
                 },
-                Pending::There(answer, _room) => match answer.wait().await {
+                Pending::There(answer) => match answer.wait().await {
                     Some(Answer::Put(outcome)) => outcome,
                     Some(_) => unreachable!("a put is answered as a put"),
                     None => Err(Failure::OutcomeUnknown),
@@ -142,8 +142,8 @@ async fn send<R: Runtime>(worker: &Rc<Worker<R>>, group: GroupId, share: &Share)
         Home::There(link) => {
             let room = link.room(share.body.len(), false).await;
             let body = Bytes::copy_from_slice(&share.body);
-            let answer = link.send(Op::Put { group, producer: None, record_count, body_crc, body });
-            Ok(Pending::There(answer, room))
+            let put = Op::Put { group, producer: None, record_count, body_crc, body };
+            Ok(Pending::There(link.send(put, Some(room))))
         }
     }
 }

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use futures_lite::future;
+
 use crate::catalog::{self, Status};
 use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
 use crate::engine::shard::Put as ShardPut;
@@ -157,9 +159,8 @@ impl<R: Runtime> Requests<R> {
                     // Copied out: the part of the receive buffer would keep all of it alive on another thread.
                     body: bytes::Bytes::copy_from_slice(&message.body),
                 };
-                let (answer, outbox) = (link.send(op), Rc::clone(&self.outbox));
+                let (answer, outbox) = (link.send(op, Some(room)), Rc::clone(&self.outbox));
                 self.worker.rt.spawn(TaskClass::Latency, async move {
-                    let _room = room;
                     match answer.wait().await {
                         Some(Answer::Put(Ok(receipt))) => {
                             outbox.answer(Opcode::Put, correlation, &put_answer(&receipt));
@@ -196,9 +197,16 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            match worker.get(get.group, get.from, get.bytes_max, get.wait_ms, &outbox).await {
-                Ok(Got { body, state, _turn }) => outbox.answer_with(Opcode::Get, correlation, &state, body),
-                Err(failure) => outbox.fail(Opcode::Get as u8, correlation, &failure.answer()),
+            let got = async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, &outbox).await) };
+            // Nobody waits for records on behalf of a client that is gone.
+            let over = async {
+                outbox.over().await;
+                None
+            };
+            match future::or(over, got).await {
+                Some(Ok(Got { body, state, _turn })) => outbox.answer_with(Opcode::Get, correlation, &state, body),
+                Some(Err(failure)) => outbox.fail(Opcode::Get as u8, correlation, &failure.answer()),
+                None => outbox.answered(),
             }
         });
     }
@@ -225,11 +233,16 @@ impl<R: Runtime> Requests<R> {
                 Ok((from, bounds)) => {
                     let answer = SubscribeAnswer { from, horizon: bounds.horizon, end_offset: bounds.end };
                     outbox.answer(Opcode::Subscribe, correlation, &answer);
-                    subscription.run(worker, Rc::clone(&outbox), group, from).await;
+                    Rc::clone(&subscription).run(worker, Rc::clone(&outbox), group, from).await;
                 }
                 Err(failure) => outbox.fail(Opcode::Subscribe as u8, correlation, &failure.answer()),
             }
-            all.borrow_mut().remove(&correlation);
+            // The client may have ended it and named another one the same since.
+            let mut all = all.borrow_mut();
+            if all.get(&correlation).is_some_and(|other| Rc::ptr_eq(other, &subscription)) {
+                all.remove(&correlation);
+            }
+            drop(all);
             outbox.look_again();
         });
     }

@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_lite::future;
 
@@ -17,6 +18,9 @@ use crate::server::failure::Failure;
 use crate::server::outbox::Outbox;
 use crate::server::worker::{Got, Worker};
 use crate::types::{GroupId, Offset};
+
+/// How long a subscription leaves a shard alone that lets nobody wait.
+const REOPEN_PAUSE_MS: u64 = 50;
 
 /// What the connection and the pushing task share.
 pub struct Subscription {
@@ -83,9 +87,14 @@ impl Subscription {
         group: GroupId,
         from: Offset,
     ) -> Result<Offset, Failure> {
-        self.changed.until(|| (self.credit.get() > 0).then_some(())).await;
+        let granted = self.changed.until(|| (self.credit.get() > 0).then_some(()));
+        future::or(granted, worker.drained()).await;
+        if self.credit.get() <= 0 {
+            return Err(Failure::Draining);
+        }
         let bytes_max = self.credit.get().clamp(1, READ_BYTES_MAX.into());
         let bytes_max = u32::try_from(bytes_max).expect("clamped to a u32");
+        let began = worker.rt.now();
         let Got { body, state, _turn } = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, outbox).await?;
         if worker.is_draining() && body.is_empty() {
             return Err(Failure::Draining);
@@ -95,6 +104,9 @@ impl Subscription {
             outbox.push(Envelope::push(self.correlation), &state, body);
         } else if worker.home(group).is_err() {
             return Err(Failure::ShardUnknown(group));
+        } else if worker.rt.now().since(began) < u64::from(GET_WAIT_MS_MAX) * 1_000 {
+            // Nothing to read and no wait: the log is dead and about to be opened again.
+            worker.rt.sleep(Duration::from_millis(REOPEN_PAUSE_MS)).await;
         }
         Ok(state.next_offset)
     }

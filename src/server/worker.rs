@@ -196,13 +196,24 @@ impl<R: Runtime> Worker<R> {
                 let got = self.read_here(&shard, from, bytes_max).await?;
                 Ok(Got { _turn: Some(turn), ..got })
             }
-            Home::There(link) => match link.call(Op::Get { group, from, bytes_max, wait_ms }).await? {
-                Answer::Get(got) => {
-                    let (bytes, state) = got?;
-                    Ok(Got { body: Body::Copied(bytes), state, _turn: None })
+            Home::There(link) => {
+                if wait_ms > 0 {
+                    let waited = async { link.call(Op::Wait { group, from, wait_ms }).await.map(drop) };
+                    let drained = async {
+                        self.drained().await;
+                        Ok(())
+                    };
+                    future::or(waited, drained).await?;
                 }
-                _ => unreachable!("a get is answered as a get"),
-            },
+                let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
+                match link.call(Op::Get { group, from, bytes_max }).await? {
+                    Answer::Get(got) => {
+                        let (bytes, state) = got?;
+                        Ok(Got { body: Body::Copied(bytes), state, _turn: Some(turn) })
+                    }
+                    _ => unreachable!("a get is answered as a get"),
+                }
+            }
         }
     }
 
@@ -407,9 +418,14 @@ impl<R: Runtime> Worker<R> {
 
     async fn serve_async(self: &Rc<Self>, op: Op) -> Answer {
         match op {
-            Op::Get { group, from, bytes_max, wait_ms } => Answer::Get(match self.shards.get(group) {
-                Some(shard) => {
+            Op::Wait { group, from, wait_ms } => {
+                if let Some(shard) = self.shards.get(group) {
                     self.wait_here(&shard, from, wait_ms).await;
+                }
+                Answer::Waited
+            }
+            Op::Get { group, from, bytes_max } => Answer::Get(match self.shards.get(group) {
+                Some(shard) => {
                     let got = self.read_here(&shard, from, bytes_max).await;
                     got.map(|Got { body, state, .. }| (copied(&body), state))
                 }
