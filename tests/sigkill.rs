@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use common::{Ended, Node, PATIENCE, Process, free_port, run, scratch, serve};
@@ -120,6 +121,22 @@ impl Killer {
                 Err(RecvTimeoutError::Disconnected) => panic!("the load has ended"),
             }
         }
+    }
+}
+
+/// The killer's thread, which is waited for also when the test fails: it ends the node that it has started.
+struct Running(Option<JoinHandle<(Node, Vec<Ended>)>>);
+
+impl Running {
+    fn join(mut self) -> (Node, Vec<Ended>) {
+        self.0.take().expect("taken once").join().expect("every restart succeeds")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its own failure has been printed.
+        let _ = self.0.take().map(JoinHandle::join);
     }
 }
 
@@ -241,7 +258,7 @@ fn acknowledged_records_survive_sigkill() {
     let done = Arc::new(AtomicBool::new(false));
     let killer =
         Killer { data: data.clone(), listen: listen.clone(), kills, dice: Dice(seed), acks, done: done.clone() };
-    let killer = std::thread::spawn(move || killer.run(node));
+    let killer = Running(Some(std::thread::spawn(move || killer.run(node))));
 
     let known = Known::default();
     block_on(async |rt| {
@@ -252,7 +269,7 @@ fn acknowledged_records_survive_sigkill() {
         or(load(rt, addr, &known, sender, &done), limit).await;
     })
     .expect("a reactor");
-    let (node, mut ended) = killer.join().expect("every restart succeeds");
+    let (node, mut ended) = killer.join();
     ended.push(node.kill());
 
     // What is there, as the next node reads it from its disk.

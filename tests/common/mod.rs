@@ -17,7 +17,7 @@ use std::time::Duration;
 pub const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 
 /// Nothing that a test waits for takes longer, not even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A directory of the test's own, on the disk that the code is on: one with direct I/O.
 pub fn scratch() -> tempfile::TempDir {
