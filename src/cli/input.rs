@@ -93,6 +93,7 @@ pub struct InputRecords<R> {
     delimiter: u8,
     shape: Shape,
     record: u64,
+    taken: u64,
 }
 
 impl<R: BufRead> InputRecords<R> {
@@ -104,14 +105,19 @@ impl<R: BufRead> InputRecords<R> {
             (None, Some(field)) => Shape::Field(field.clone()),
             (None, None) => Shape::Number,
         };
-        Self { input, delimiter: if args.null { 0 } else { b'\n' }, shape, record: 0 }
+        Self { input, delimiter: if args.null { 0 } else { b'\n' }, shape, record: 0, taken: 0 }
+    }
+
+    /// Bytes of input taken so far, delimiters included.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     fn read(&mut self) -> Result<Option<InputRecord>, Problem> {
         let max = if matches!(self.shape, Shape::Json) { JSON_BYTES_MAX } else { u64::from(RECORD_BYTES_MAX) };
         let mut bytes = Vec::new();
         // One more for the delimiter.
-        self.input.by_ref().take(max + 1).read_until(self.delimiter, &mut bytes)?;
+        self.taken += self.input.by_ref().take(max + 1).read_until(self.delimiter, &mut bytes)? as u64;
         if bytes.is_empty() {
             return Ok(None);
         }

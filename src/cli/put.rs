@@ -18,14 +18,18 @@ use crate::types::{HashKey, ShardNumber};
 /// Records that are read ahead.
 const READ_AHEAD: usize = 1024;
 
+/// A record, or the mistake that ends the input, and the bytes of input taken so far.
+type Brought = (Result<InputRecord, InputError>, u64);
+
 /// Runs `put`.
 pub fn run(args: &PutArgs) -> Result<(), Failure> {
     let (input, total_bytes) = open(&args.file)?;
     let shape = args.input.clone();
-    let work = move |bring: &dyn Fn(Result<InputRecord, InputError>) -> bool| {
-        for record in InputRecords::new(BufReader::with_capacity(256 << 10, input), &shape) {
+    let work = move |bring: &dyn Fn(Brought) -> bool| {
+        let mut records = InputRecords::new(BufReader::with_capacity(256 << 10, input), &shape);
+        while let Some(record) = records.next() {
             let last = record.is_err();
-            if !bring(record) || last {
+            if !bring((record, records.taken())) || last {
                 break;
             }
         }
@@ -46,7 +50,7 @@ pub fn run(args: &PutArgs) -> Result<(), Failure> {
 async fn put(
     args: &PutArgs,
     client: Remote,
-    mut records: FromThread<Result<InputRecord, InputError>>,
+    mut records: FromThread<Brought>,
     progress: &Progress,
 ) -> Result<(u64, u64), Failure> {
     let hash_key = match args.shard {
@@ -62,7 +66,8 @@ async fn put(
     let producer = client.producer(&args.stream, options).await.map_err(|error| failure(&error))?;
     let (mut count, mut bytes) = (0, 0);
     let mut wrong_input = None;
-    while let Some(record) = records.next().await {
+    let mut shown = 0;
+    while let Some((record, taken)) = records.next().await {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
@@ -73,7 +78,8 @@ async fn put(
         send(&producer, &record, hash_key).await?;
         count += 1;
         bytes += record.data.len() as u64;
-        progress.advance(record.data.len() as u64, count);
+        progress.advance(taken - shown, count);
+        shown = taken;
     }
     // What came before the mistake was asked for, and is stored.
     producer.close().await.map_err(|error| failure(&error))?;
