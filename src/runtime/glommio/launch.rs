@@ -11,8 +11,8 @@ use futures_lite::future::or;
 
 use ::glommio::{LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
+use super::GlommioRuntime;
 use super::preflight::{self, PreflightError};
-use super::{GlommioRuntime, PREEMPT_AFTER};
 use crate::runtime::local::one_shot;
 use crate::runtime::{Reactor, TaskClass};
 
@@ -177,12 +177,17 @@ where
     Ok(run(executor, options.name, work))
 }
 
+/// The trap that [`super::HEARTBEAT`] guards against has a first chance before any heartbeat beats: when a pause of this
+/// length hits an executor between its first look at I/O and its first task, it sleeps for ever without having begun. With
+/// 2 ms, as the queue for what is urgent has, one start in some thousand hung on a machine under load.
+const START_PREEMPT_AFTER: Duration = Duration::from_millis(250);
+
 fn executor(options: &LaunchOptions, placement: Placement) -> io::Result<LocalExecutor> {
     LocalExecutorBuilder::new(placement)
         .io_memory(options.io_memory)
         .ring_depth(options.ring_depth)
         .spin_before_park(options.spin_before_park)
-        .preempt_timer(PREEMPT_AFTER)
+        .preempt_timer(START_PREEMPT_AFTER)
         // glommio's own blocking thread stays idle: see `blocking`. Unbound, so that it would not sit on the worker's CPU.
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .make()

@@ -56,8 +56,13 @@ const PREEMPT_AFTER: Duration = Duration::from_millis(2);
 
 /// Trap: an executor that finds itself preempted before it ran anything takes that for "nothing to do" and may sleep
 /// with runnable tasks (`run_task_queues` in 0.9). It takes a pause of [`PREEMPT_AFTER`] at the wrong microsecond, as a
-/// busy virtual machine has them. A timer that goes off all the time ends such a sleep.
+/// busy machine has them. A timer that goes off all the time ends such a sleep.
 const HEARTBEAT: Duration = Duration::from_millis(5);
+
+/// One timer is not enough: it is re-armed by a task, and that task may be among those that were not run. Then no timer is
+/// left, and the worker sleeps for ever (seen in nodes that started on a machine with four others under load). Of this
+/// many timers, each a heartbeat behind the one before, all have to go off at the wrong microsecond in a row.
+const HEARTBEATS: u32 = 16;
 
 /// The runtime of one worker; lives on its executor's thread.
 #[derive(Clone, Debug)]
@@ -88,11 +93,14 @@ impl GlommioRuntime {
             devices: Devices::default(),
         };
         let runtime = Self { inner: Rc::new(inner) };
-        runtime.spawn(TaskClass::Background, async {
-            loop {
-                ::glommio::timer::sleep(HEARTBEAT).await;
-            }
-        });
+        for nth in 0..HEARTBEATS {
+            runtime.spawn(TaskClass::Background, async move {
+                ::glommio::timer::sleep(HEARTBEAT * nth).await;
+                loop {
+                    ::glommio::timer::sleep(HEARTBEAT * HEARTBEATS).await;
+                }
+            });
+        }
         Ok(runtime)
     }
 
