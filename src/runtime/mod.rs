@@ -200,6 +200,11 @@ pub trait File: 'static {
 
     /// Length in bytes.
     async fn len(&self) -> io::Result<u64>;
+
+    /// Resolves once this is the only handle through which anybody can write to the file: what a process that was killed
+    /// had under way has landed, or never will. The kernel gives up a dead process's locks and ports before its writes, so
+    /// neither tells. For a file opened for writing. [`io::ErrorKind::TimedOut`] if another handle stays for seconds.
+    async fn settled(&self) -> io::Result<()>;
 }
 
 /// A listening socket.

@@ -170,6 +170,10 @@ impl<'a, R: Runtime> Scan<'a, R> {
             segment.index = SparseIndex::Memory(entries);
             pos = summary.end_pos.0;
         }
+        if matches!(self.how, How::Open) {
+            // A write that a killed node had under way must not land behind the scan, on top of what comes next.
+            file.settled().await?;
+        }
         loop {
             let stopped = self.walk(&file, &mut segment, pos, len).await?;
             segment.end_pos = stopped.pos;

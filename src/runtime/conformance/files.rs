@@ -47,6 +47,7 @@ pub async fn opening<R: Runtime>(rt: &R, place: &Place) {
     assert!(file.write_at(&filled(rt, 1, 2), 0).await.is_err(), "opened for reading");
     let file = rt.open(&path, Open::Write).await.expect("it exists");
     assert!(*file.read_at(0, BLOCK_BYTES).await.expect("readable") == *filled(rt, 1, 1));
+    file.settled().await.expect("nobody else has it open for writing");
     assert!(rt.open(Path::new("a\0b"), Open::Read).await.is_err());
 }
 

@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ::glommio::GlommioError;
 use ::glommio::io::{DmaFile, OpenOptions};
@@ -15,6 +16,10 @@ use super::buffer::{Buf, BufMut, copy};
 use super::relay::relay;
 use crate::limits::BLOCK_BYTES;
 use crate::runtime::{self, Open};
+
+/// How long [`runtime::File::settled`] waits: 10 s, far beyond the slowest write of a disk that is not broken.
+const SETTLE_TRIES: u32 = 5_000;
+const SETTLE_PAUSE: Duration = Duration::from_millis(2);
 
 /// An open file.
 ///
@@ -53,7 +58,21 @@ impl File {
             ),
             error => error,
         })?;
-        Ok(Self { file, blocking })
+        let file = Self { file, blocking };
+        if how != Open::Read {
+            // Shared by all who may write, and held until the last write through this handle has ended, also when the
+            // process is gone by then: see `settled`.
+            file.flock(libc::LOCK_SH)?;
+        }
+        Ok(file)
+    }
+
+    fn flock(&self, how: libc::c_int) -> io::Result<()> {
+        // SAFETY: the descriptor is open, and the call takes no pointers.
+        match unsafe { libc::flock(self.file.as_raw_fd(), how | libc::LOCK_NB) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Lends the descriptor to the standard library.
@@ -138,6 +157,19 @@ impl runtime::File for File {
 
     async fn len(&self) -> io::Result<u64> {
         self.length()
+    }
+
+    async fn settled(&self) -> io::Result<()> {
+        for _ in 0..SETTLE_TRIES {
+            match self.flock(libc::LOCK_EX) {
+                // For a moment only: from here on others may open it, too.
+                Ok(()) => return self.flock(libc::LOCK_SH),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            ::glommio::timer::sleep(SETTLE_PAUSE).await;
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "somebody else still has the file open for writing"))
     }
 }
 

@@ -28,3 +28,24 @@ where
 }
 
 runtime_tests!(run);
+
+/// Goal: a file is settled only when no other handle can write to it; readers do not count, and afterwards others may open
+/// it again.
+#[test]
+fn settled_waits_for_other_writers() {
+    run(async |rt: GlommioRuntime, place: Place| {
+        let path = place.dir.join("file");
+        let before = rt.open(&path, crate::runtime::Open::CreateNew).await.unwrap();
+        let reader = rt.open(&path, crate::runtime::Open::Read).await.unwrap();
+        let file = rt.open(&path, crate::runtime::Open::Write).await.unwrap();
+        let mut settled = Box::pin(crate::runtime::File::settled(&file));
+        for _ in 0..3 {
+            assert!(futures_lite::future::poll_once(&mut settled).await.is_none(), "another handle may write");
+            rt.sleep(Duration::from_millis(3)).await;
+        }
+        drop(before);
+        settled.await.unwrap();
+        drop(reader);
+        rt.open(&path, crate::runtime::Open::Write).await.unwrap();
+    });
+}
