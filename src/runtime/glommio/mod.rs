@@ -35,6 +35,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use ::glommio::{Latency, Shares, TaskQueueHandle};
@@ -59,8 +60,8 @@ const PREEMPT_AFTER: Duration = Duration::from_millis(2);
 /// busy machine has them. A timer that goes off all the time ends such a sleep.
 const HEARTBEAT: Duration = Duration::from_millis(5);
 
-/// One timer is not enough: it is re-armed by a task, and that task may be among those that were not run. Then no timer is
-/// left, and the worker sleeps for ever (seen in nodes that started on a machine with four others under load). Of this
+/// One timer is not enough: it is set again by a task, and that task may be among those that were not run. Then no timer is
+/// left, and the worker sleeps for ever (seen in nodes that started on a machine with six others under load). Of this
 /// many timers, each a heartbeat behind the one before, all have to go off at the wrong microsecond in a row.
 const HEARTBEATS: u32 = 16;
 
@@ -93,9 +94,15 @@ impl GlommioRuntime {
             devices: Devices::default(),
         };
         let runtime = Self { inner: Rc::new(inner) };
-        for nth in 0..HEARTBEATS {
-            runtime.spawn(TaskClass::Background, async move {
-                ::glommio::timer::sleep(HEARTBEAT * nth).await;
+        for nth in 1..=HEARTBEATS {
+            // Asked once here and now, which sets the timer: a task that was not run yet has set none. In the queue for what
+            // is urgent, so that the timer is set again soon.
+            let mut first = Box::pin(::glommio::timer::sleep(HEARTBEAT * nth));
+            let is_over = first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            runtime.spawn(TaskClass::Latency, async move {
+                if !is_over {
+                    first.await;
+                }
                 loop {
                     ::glommio::timer::sleep(HEARTBEAT * HEARTBEATS).await;
                 }
