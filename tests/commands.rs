@@ -275,6 +275,31 @@ fn damage_is_found_contained_and_repaired() {
     assert!(!ended.out.contains("DAMAGED"), "{}", ended.out);
 }
 
+/// Goal: below the reserve puts are refused with a code and words of their own, while reads and administration go on; with
+/// room again, puts go on.
+#[test]
+fn a_full_disk_refuses_puts_only() {
+    let dir = scratch();
+    let node = Node::small(dir.path(), &[]);
+    node.run(&["stream", "create", "orders"]).code(0);
+    node.run_with(&["put", "orders"], b"before\n").code(0);
+    node.stop("TERM").code(0);
+
+    let all = ["--disk-warn", "100%", "--disk-slow", "100%", "--disk-refuse", "100%"];
+    let node = Node::small(dir.path(), &all);
+    // The node looks at the disk as soon as it runs; a put may come before that.
+    let refused = (0..100).map(|_| node.run_with(&["put", "orders", "--retry-for", "1s"], b"late\n"));
+    let refused = refused.into_iter().find(|put| !put.status.success()).expect("puts are refused");
+    refused.code(6).complains(&["DiskFull", "reserve"]);
+    assert!(node.run(&["get", "orders", "--raw"]).code(0).out.starts_with("before\n"));
+    node.run(&["stream", "create", "more"]).code(0);
+    node.stop("TERM").code(0);
+
+    let node = Node::small(dir.path(), &[]);
+    node.run_with(&["put", "orders"], b"after\n").code(0);
+    assert!(node.run(&["get", "orders", "--raw"]).code(0).out.ends_with("after\n"));
+}
+
 /// Goal: every shell's completions know the commands.
 #[test]
 fn completions_know_the_commands() {

@@ -245,7 +245,7 @@ const READ_EXAMPLES: &str = "\
   horizon    the oldest record that is kept
   -10m       records of the last ten minutes; ms, s, m, h, d
   @TIME      records from a time on: @2026-01-31T12:00:00Z or seconds since 1970
-  NUMBER     the record with this offset in its shard
+  NUMBER     the record with this offset in its shard, or with this Kinesis sequence number (56 digits)
 
 Examples:
   millstream get orders --from -10m

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::shard::sequence::SequenceNumber;
 use crate::types::{Offset, WallUs};
 
 /// Where reading begins.
@@ -19,6 +20,8 @@ pub enum From {
     At(WallUs),
     /// At the record with this offset. Every shard counts its own, so a shard has to be named unless there is only one.
     Offset(Offset),
+    /// At the record with this Kinesis sequence number, which names its shard too.
+    Sequence(SequenceNumber),
 }
 
 impl From {
@@ -55,8 +58,11 @@ impl FromStr for From {
         if let Some(time) = text.strip_prefix('@') {
             return instant(time).map(Self::At);
         }
-        digits(text).map(|offset| Self::Offset(Offset(offset))).ok_or_else(|| {
-            "use latest, horizon, a time ago like -10m, a time like @2026-01-31T12:00:00Z or @1769860800, or an offset"
+        if let Some(offset) = digits(text) {
+            return Ok(Self::Offset(Offset(offset)));
+        }
+        text.parse().map(Self::Sequence).map_err(|_| {
+            "use latest, horizon, a time ago like -10m, a time like @2026-01-31T12:00:00Z or @1769860800, an offset or a sequence number"
                 .to_owned()
         })
     }
@@ -180,6 +186,7 @@ impl fmt::Display for Utc {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::ShardNumber;
 
     /// Goal: each way to write a starting point means what the help says.
     #[test]
@@ -190,6 +197,9 @@ mod tests {
         assert_eq!(from("-10m"), Ok(From::Ago(Duration::from_secs(600))));
         assert_eq!(from("-250ms"), Ok(From::Ago(Duration::from_millis(250))));
         assert_eq!(from("1234"), Ok(From::Offset(Offset(1234))));
+        let sequence = SequenceNumber::of(WallUs(9_000_000), ShardNumber(3), Offset(41), WallUs(9_500_000));
+        assert_eq!(from(&sequence.to_string()), Ok(From::Sequence(sequence)));
+        assert_eq!((sequence.shard(), sequence.at()), (ShardNumber(3), Offset(41)));
         assert_eq!(from("@1769860800"), Ok(From::At(WallUs(1_769_860_800_000_000))));
         assert_eq!(from("@1769860800.25"), Ok(From::At(WallUs(1_769_860_800_250_000))));
         assert_eq!(from("@2026-01-31T12:00:00Z"), Ok(From::At(WallUs(1_769_860_800_000_000))));
@@ -224,7 +234,7 @@ mod tests {
             "@2026-01-01T00:00:+1Z",
             "+5",
             "1.5",
-            "49590338271490256608559692538361571095921575989136588898",
+            "4959033827149025660855969253836157109592157598913658889",
         ] {
             assert!(text.parse::<From>().is_err(), "{text}");
         }

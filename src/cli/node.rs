@@ -13,12 +13,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::serve::ServeArgs;
 use crate::config::{Config, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
 use crate::engine::env::Tuning;
-use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, launch};
+use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, join_all, launch};
 use crate::runtime::glommio::{GlommioRuntime, port_becomes_free, port_is_free, preflight, signals};
 use crate::server::node::{self, DiskLimit, DiskLimits, NodeError, Options, Report, Seed, Supervisor};
-
-/// How often it is looked whether all workers still run.
-const WATCH_WORKERS: Duration = Duration::from_millis(20);
 
 /// Runs a node until it is told to stop.
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
@@ -54,15 +51,14 @@ pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let running = launch(&launch_options, seeds.collect()).map_err(|error| launch_failure(&error))?;
     // A worker that has ended while nobody asked for it has failed, or panicked before it would lie: its shards are gone from
     // the node, so the whole node stops, and whoever started it starts it again.
-    while running.iter().any(|worker| !worker.is_finished()) {
-        if stop.requests() == 0 && running.iter().any(|worker| worker.is_finished()) {
+    let ended = join_all(running, || {
+        if stop.requests() == 0 {
             stop.request();
         }
-        std::thread::sleep(WATCH_WORKERS);
-    }
+    });
     let mut failures = Vec::new();
-    for worker in running {
-        match worker.join() {
+    for result in ended {
+        match result {
             Ok(Ok(())) => {}
             Ok(Err(error)) => failures.push(node_failure(&error)),
             Err(error) => failures.push(launch_failure(&error)),

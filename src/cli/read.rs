@@ -24,7 +24,14 @@ pub fn run(args: &ReadArgs, mode: Mode) -> Result<(), Failure> {
     remote::with(&args.node, async |client| {
         let shards = client.describe_stream(&args.stream).await.map_err(|error| failure(&error))?.shards;
         let from = args.from.unwrap_or(default_from).resolve(client.reactor().wall());
-        let shard = match (args.shard, from.needs_shard()) {
+        let named = match from {
+            From::Sequence(sequence) => Some(sequence.shard().0),
+            _ => args.shard,
+        };
+        if args.shard.is_some_and(|number| Some(number) != named) {
+            return Err(Failure::new(Exit::Usage, "the sequence number is one of another shard than --shard says"));
+        }
+        let shard = match (named, from.needs_shard()) {
             (Some(number), _) => Some(ShardNumber(number)),
             (None, true) => match shards.all() {
                 [only] => Some(only.number),
@@ -57,6 +64,7 @@ const fn start(from: From) -> Start {
         From::Horizon => Start::Horizon,
         From::At(time) => Start::AtTime(time),
         From::Offset(offset) => Start::At(offset),
+        From::Sequence(sequence) => Start::At(sequence.at()),
         From::Ago(_) => panic!("resolved against the clock before"),
     }
 }

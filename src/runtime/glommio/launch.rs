@@ -103,6 +103,19 @@ impl<T> Worker<T> {
     }
 }
 
+/// How often [`join_all`] looks.
+const JOIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits for the end of all workers. `first` is called when the first one has ended, whatever the reason: the others may
+/// have to be told.
+pub fn join_all<T>(workers: Vec<Worker<T>>, first: impl FnOnce()) -> Vec<Result<T, LaunchError>> {
+    while !workers.iter().any(Worker::is_finished) {
+        std::thread::sleep(JOIN_PAUSE);
+    }
+    first();
+    workers.into_iter().map(Worker::join).collect()
+}
+
 /// Starts one worker per element of `workers`, worker `i` pinned to `options.cpus[i]`. Either all start or none.
 ///
 /// A worker runs until its future ends. Tasks that are left then are dropped; all it had opened is closed.

@@ -72,6 +72,30 @@ fn mailboxes_wake_parked_workers() {
     echo.join().expect("no panic").expect("an executor");
 }
 
+/// Goal: when one worker panics the others are told at once, although it is not the one that is waited for first.
+#[test]
+fn one_end_is_told_to_all() {
+    let _guard = one_at_a_time();
+    let stop = Termination::new();
+    let options = options(2);
+    let workers = (0..options.cpus.len()).map(|nth| {
+        let stop = stop.clone();
+        move |_: GlommioRuntime| async move {
+            assert!(nth == 0, "a broken invariant");
+            stop.requested(1).await;
+        }
+    });
+    let running = launch(&options, workers.collect()).expect("the machine is fit");
+    if options.cpus.len() == 1 {
+        stop.request();
+    }
+    let ended = crate::runtime::glommio::launch::join_all(running, || stop.request());
+    assert!(ended[0].is_ok());
+    for panicked in &ended[1..] {
+        assert!(matches!(panicked, Err(LaunchError::Panicked { .. })), "{panicked:?}");
+    }
+}
+
 /// Goal: a worker that ends with messages unread drops them, and its peer learns that it is gone.
 #[test]
 fn an_ended_worker_closes_its_mailboxes() {
