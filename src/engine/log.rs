@@ -151,6 +151,9 @@ pub(super) struct State<R: Runtime> {
     next_number: SegmentNumber,
     buffer_bytes: usize,
     writing: bool,
+    /// Frames below this index were taken under a level that promises a sync: they are synced before they are acknowledged,
+    /// whatever level is in force by then.
+    sync_promised: FrameIndex,
     /// Background tasks under way: preparing a segment, saving an index.
     jobs: usize,
     hinted: bool,
@@ -248,6 +251,7 @@ impl<R: Runtime> Log<R> {
                 next_number,
                 buffer_bytes: BLOCK_BYTES,
                 writing: false,
+                sync_promised: FrameIndex(0),
                 jobs: 0,
                 hinted: true,
                 synced_at: now,
@@ -370,12 +374,16 @@ impl<R: Runtime> Log<R> {
         if let Some(stamp) = batch.producer
             && let Some((base_offset, record_count)) = known_batch(&state.accepted, stamp, batch.arrival)?
         {
-            let receipt = Receipt { base_offset, record_count, arrival: batch.arrival, duplicate: true, durability };
             // Acknowledged when everything accepted so far is durable, the first copy included.
             let end = state.gather.accepted(&state.tip).index;
+            // What was committed under a weaker level is not synced because a stronger one is in force now.
+            let is_synced = state.marks.committed().index < end || state.marks.durable().index >= end;
+            let durability = if is_synced { durability } else { Durability::Interval };
+            let receipt = Receipt { base_offset, record_count, arrival: batch.arrival, duplicate: true, durability };
             if state.marks.committed().index >= end {
                 ack.sink.acked(ack.token, Ok(receipt));
             } else {
+                state.promise_sync(durability, end);
                 state.acks.push(end, Waiting { ack, receipt });
             }
             return Ok(());
@@ -391,6 +399,7 @@ impl<R: Runtime> Log<R> {
             duplicate: false,
             durability,
         };
+        state.promise_sync(durability, placed.end.index);
         state.acks.push(placed.end.index, Waiting { ack, receipt });
         state.hinted = false;
         if state.writing {
@@ -467,6 +476,13 @@ impl<R: Runtime> State<R> {
         Gather::bytes_for(body_len).max(self.buffer_bytes)
     }
 
+    fn promise_sync(&mut self, durability: Durability, end: FrameIndex) {
+        match durability {
+            Durability::Fsync => self.sync_promised = self.sync_promised.max(end),
+            Durability::Interval => {}
+        }
+    }
+
     fn seal_gather(&mut self, rt: &R, reign: Reign) {
         if let Some(mut buffer) = self.buffer.take() {
             let admitted = buffer.as_ref().len();
@@ -496,3 +512,6 @@ fn known_batch(producers: &Producers, stamp: ProducerStamp, now: WallUs) -> Resu
         Verdict::Full => Err(StampError::Full),
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests;

@@ -99,6 +99,31 @@ pub struct Gap {
     pub to_pos: FilePos,
 }
 
+impl Gap {
+    /// Bytes of a gap.
+    pub const BYTES: usize = 6 * 8;
+
+    /// Appends the gap, its fields in the order of the type.
+    pub fn encode(&self, out: &mut impl Write) {
+        let Self { from_index, from_offset, to_index, to_offset, from_pos, to_pos } = self;
+        for field in [from_index.0, from_offset.0, to_index.0, to_offset.0, from_pos.0, to_pos.0] {
+            out.put_u64(field);
+        }
+    }
+
+    /// Takes a gap off `r`.
+    pub fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            from_index: FrameIndex(r.u64("from_index")?),
+            from_offset: Offset(r.u64("from_offset")?),
+            to_index: FrameIndex(r.u64("to_index")?),
+            to_offset: Offset(r.u64("to_offset")?),
+            from_pos: FilePos(r.u64("from_pos")?),
+            to_pos: FilePos(r.u64("to_pos")?),
+        })
+    }
+}
+
 /// What the index says about its segment as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -148,7 +173,8 @@ pub enum IndexError {
 /// The bytes of an index file.
 #[must_use]
 pub fn encode(summary: &Summary, entries: &[Entry]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(160 + summary.gaps.len() * 48 + summary.producers.len() + size_of_val(entries));
+    let mut out =
+        Vec::with_capacity(160 + summary.gaps.len() * Gap::BYTES + summary.producers.len() + size_of_val(entries));
     out.put_u64(summary.group.0);
     out.put_u64(summary.number);
     out.put_bool(summary.complete);
@@ -164,12 +190,7 @@ pub fn encode(summary: &Summary, entries: &[Entry]) -> Vec<u8> {
     out.put_u64(summary.end_pos.0);
     out.put_u32(u32::try_from(summary.gaps.len()).expect("gaps are bounded"));
     for gap in &summary.gaps {
-        out.put_u64(gap.from_index.0);
-        out.put_u64(gap.from_offset.0);
-        out.put_u64(gap.to_index.0);
-        out.put_u64(gap.to_offset.0);
-        out.put_u64(gap.from_pos.0);
-        out.put_u64(gap.to_pos.0);
+        gap.encode(&mut out);
     }
     out.put_bytes32(&summary.producers);
     out.put_u32(u32::try_from(entries.len()).expect("entries are bounded"));
@@ -198,15 +219,8 @@ pub fn decode(file: &[u8]) -> Result<(Summary, &[Entry]), IndexError> {
         gaps: Vec::new(),
         producers: Vec::new(),
     };
-    for _ in 0..r.count32(48, GAPS_MAX, "gaps")? {
-        summary.gaps.push(Gap {
-            from_index: FrameIndex(r.u64("from_index")?),
-            from_offset: Offset(r.u64("from_offset")?),
-            to_index: FrameIndex(r.u64("to_index")?),
-            to_offset: Offset(r.u64("to_offset")?),
-            from_pos: FilePos(r.u64("from_pos")?),
-            to_pos: FilePos(r.u64("to_pos")?),
-        });
+    for _ in 0..r.count32(Gap::BYTES, GAPS_MAX, "gaps")? {
+        summary.gaps.push(Gap::read(&mut r)?);
     }
     summary.producers = r.bytes32(PRODUCERS_BYTES_MAX, "producers")?.to_vec();
     let count = r.count32(size_of::<Entry>(), ENTRIES_MAX, "entries")?;
@@ -223,8 +237,8 @@ pub fn decode_entries(file: &[u8]) -> Option<&[Entry]> {
     // Up to the gaps the payload has a fixed length; gaps and producer table say theirs.
     const GAPS_AT: usize = sealed::ENVELOPE_BYTES + 2 * 8 + 1 + 10 * 8;
     let mut r = Reader::new(file.get(GAPS_AT..)?);
-    let gaps = r.count32(48, GAPS_MAX, "gaps").ok()?;
-    r.take(gaps * 48, "gaps").ok()?;
+    let gaps = r.count32(Gap::BYTES, GAPS_MAX, "gaps").ok()?;
+    r.take(gaps * Gap::BYTES, "gaps").ok()?;
     r.bytes32(PRODUCERS_BYTES_MAX, "producers").ok()?;
     let count = r.count32(size_of::<Entry>(), ENTRIES_MAX, "entries").ok()?;
     <[Entry]>::ref_from_bytes(r.take(count * size_of::<Entry>(), "entries").ok()?).ok()

@@ -24,6 +24,7 @@ use crate::server::links::Link;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op, Scope};
 use crate::server::node::Options;
 use crate::server::outbox::{Body, Outbox};
+use crate::shard::admission::PutRefusal;
 use crate::shard::position::{Bounds, Start};
 use crate::types::{GroupId, MonoUs, Offset, ProducerStamp, StreamId, WorkerId};
 
@@ -234,7 +235,7 @@ impl<R: Runtime> Worker<R> {
             horizon,
             last_arrival: frames.last_arrival,
             wall: self.rt.wall(),
-            end_of_shard: false,
+            end_of_shard: frames.next == end && shard.log().refusal() == Some(PutRefusal::Closed),
         };
         let body = if frames.slices.is_empty() { Body::Empty } else { Body::Frames(frames.slices) };
         Ok(Got { body, state, _turn: None })

@@ -114,6 +114,7 @@ impl<R: Runtime> Log<R> {
                 state.marks.write(end);
                 match self.durability.get() {
                     Durability::Fsync => true,
+                    Durability::Interval if state.sync_promised > state.marks.committed().index => true,
                     Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
                 }
             };

@@ -15,7 +15,6 @@ use crate::engine::whole_file;
 use crate::format::index::Gap;
 use crate::format::{names, sealed};
 use crate::runtime::Runtime;
-use crate::types::{FilePos, FrameIndex, Offset};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSL1");
 const VERSION: u32 = 1;
@@ -52,12 +51,7 @@ pub fn encode_losses(losses: &[Damage]) -> Vec<u8> {
     payload.put_u32(u32::try_from(losses.len()).expect("losses are bounded"));
     for Damage { segment, gap } in losses {
         payload.put_u64(*segment);
-        payload.put_u64(gap.from_index.0);
-        payload.put_u64(gap.from_offset.0);
-        payload.put_u64(gap.to_index.0);
-        payload.put_u64(gap.to_offset.0);
-        payload.put_u64(gap.from_pos.0);
-        payload.put_u64(gap.to_pos.0);
+        gap.encode(&mut payload);
     }
     sealed::seal(MAGIC, VERSION, &payload)
 }
@@ -73,17 +67,7 @@ fn decode_payload(payload: &[u8]) -> Result<Vec<Damage>, DecodeError> {
     let count = r.count32(LOSS_BYTES, LOSSES_MAX, "losses")?;
     let mut out = Vec::with_capacity(count);
     for _ in 0..count {
-        out.push(Damage {
-            segment: r.u64("segment")?,
-            gap: Gap {
-                from_index: FrameIndex(r.u64("from_index")?),
-                from_offset: Offset(r.u64("from_offset")?),
-                to_index: FrameIndex(r.u64("to_index")?),
-                to_offset: Offset(r.u64("to_offset")?),
-                from_pos: FilePos(r.u64("from_pos")?),
-                to_pos: FilePos(r.u64("to_pos")?),
-            },
-        });
+        out.push(Damage { segment: r.u64("segment")?, gap: Gap::read(&mut r)? });
     }
     r.end()?;
     Ok(out)
@@ -92,6 +76,7 @@ fn decode_payload(payload: &[u8]) -> Result<Vec<Damage>, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{FilePos, FrameIndex, Offset};
 
     /// Goal: losses come back; every truncation and every flipped bit is refused.
     #[test]
