@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::catalog::Settings;
 use crate::engine::env::{DiskState, Env};
-use crate::engine::log::{Ack, AppendError, Log, StampError};
+use crate::engine::log::{Ack, AppendError, DrainError, End, Log, StampError};
 use crate::engine::read::{Frames, ReadError};
 use crate::format::record::{self, RecordError};
 use crate::log::gather::Batch;
@@ -20,6 +20,19 @@ use crate::types::{GroupId, Offset, ProducerStamp, ShardNumber, StreamId, WallUs
 
 /// With a scarce disk, each put waits this long.
 const SCARCE_DELAY_MS: u64 = 20;
+
+/// Where a shard is in its life, as far as puts are concerned. Outlives the log: one that died and was recovered is held or
+/// closed as the one before it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It takes puts.
+    #[default]
+    Open,
+    /// Puts wait: its end is being agreed upon.
+    Sealed,
+    /// It was split or merged; nothing is ever stored from this offset on.
+    Closed(Offset),
+}
 
 /// Whose shard it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +115,74 @@ pub struct Shard<R: Runtime> {
     env: Rc<Env<R>>,
     log: Rc<Log<R>>,
     settings: Cell<Settings>,
+    phase: Cell<Phase>,
 }
 
 impl<R: Runtime> Shard<R> {
     /// A shard on a recovered log.
-    pub fn new(env: Rc<Env<R>>, id: Identity, log: Rc<Log<R>>, settings: Settings) -> Rc<Self> {
-        Rc::new(Self { id, counters: Counters::default(), env, log, settings: Cell::new(settings) })
+    pub fn new(env: Rc<Env<R>>, id: Identity, log: Rc<Log<R>>, settings: Settings, phase: Phase) -> Rc<Self> {
+        match phase {
+            Phase::Open => {}
+            Phase::Sealed => log.hold(),
+            Phase::Closed(end) if log.marks().committed().offset == end => log.refuse(PutRefusal::Closed),
+            // What it has is not what it had. Its readers must not be told that they have read all of it.
+            Phase::Closed(end) => {
+                let found = log.marks().committed().offset;
+                tracing::error!(group = %id.group, %found, expected = %end, "a closed shard does not end where it did");
+                log.refuse(PutRefusal::Quarantined);
+            }
+        }
+        Rc::new(Self {
+            id,
+            counters: Counters::default(),
+            env,
+            log,
+            settings: Cell::new(settings),
+            phase: Cell::new(phase),
+        })
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Holds puts (they wait, nobody is refused) and resolves to the end once everything below it is durable, whatever the
+    /// level. Go on with [`Shards::close`](crate::engine::shards::Shards::close) once the end is agreed upon, or with
+    /// [`Shards::unseal`](crate::engine::shards::Shards::unseal).
+    ///
+    /// On an error puts go on. Dropping it leaves the shard sealed.
+    pub(super) async fn seal(&self) -> Result<End, DrainError> {
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Sealed);
+            self.log.hold();
+        }
+        let result = self.log.drain().await;
+        if result.is_err() {
+            self.unseal();
+        }
+        result
+    }
+
+    pub(super) fn unseal(&self) {
+        if self.phase.get() == Phase::Sealed {
+            self.phase.set(Phase::Open);
+            self.log.unhold();
+        }
+    }
+
+    /// Closes the shard at its end, for good.
+    pub(super) fn close(&self, end: Offset) {
+        let accepted = self.log.marks().accepted().offset;
+        assert_eq!(accepted, end, "shard {} took records behind its end", self.id.group);
+        self.phase.set(Phase::Closed(end));
+        self.log.refuse(PutRefusal::Closed);
+        self.log.unhold();
+    }
+
+    /// Whether a reader that has come to `next` has read all there will ever be.
+    pub fn is_end(&self, next: Offset) -> bool {
+        self.phase.get() == Phase::Closed(next)
     }
 
     /// Its log.
@@ -126,18 +201,41 @@ impl<R: Runtime> Shard<R> {
         self.log.set_durability(settings.durability);
     }
 
-    /// Resolves once a put of `body_len` bytes has room: see [`Log::room`]. Slows down while disk space is scarce, refuses
-    /// while there is none.
-    pub async fn room(&self, body_len: usize) -> Result<(), PutRefusal> {
-        match self.env.disk.get() {
-            DiskState::Plenty | DiskState::Low => {}
-            DiskState::Scarce => self.env.rt.sleep(Duration::from_millis(SCARCE_DELAY_MS)).await,
-            DiskState::Full => {
-                self.counters.put_refused.set(self.counters.put_refused.get() + 1);
-                return Err(self.env.disk_full());
-            }
+    /// What [`Shard::room`] would say without waiting; `None` if it would wait, or has to look closer.
+    pub fn try_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
+        if self.env.disk.get() > DiskState::Low {
+            return None;
         }
-        self.log.room(body_len).await
+        self.log.try_room(body_len)
+    }
+
+    /// Resolves once a put of `body_len` bytes has room: see [`Log::room`]. Slows down while disk space is scarce, refuses
+    /// while there is none. A resend of a batch that is stored already needs no room, see [`Log::has_stored`].
+    pub async fn room(&self, body_len: usize, stamp: Option<ProducerStamp>) -> Result<(), PutRefusal> {
+        if let Some(Ok(())) = self.try_room(body_len) {
+            return Ok(());
+        }
+        let is_stored = || stamp.is_some_and(|stamp| self.log.has_stored(stamp));
+        if is_stored() {
+            return Ok(());
+        }
+        let room = match self.env.disk.get() {
+            DiskState::Plenty | DiskState::Low => self.log.room(body_len).await,
+            DiskState::Scarce => {
+                self.env.rt.sleep(Duration::from_millis(SCARCE_DELAY_MS)).await;
+                self.log.room(body_len).await
+            }
+            DiskState::Full => Err(self.env.disk_full()),
+        };
+        match room {
+            // Its first copy may have been taken while this one waited.
+            Err(_) if is_stored() => Ok(()),
+            Err(refusal) => {
+                self.counters.put_refused.set(self.counters.put_refused.get() + 1);
+                Err(refusal)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Checks a batch and takes it; `ack` is called once it is stored as durably as the stream asks for. Await
@@ -200,10 +298,16 @@ impl<R: Runtime> Shard<R> {
         there()
     }
 
-    /// Whether nothing will ever be committed behind the end.
+    /// Whether nothing more will be committed behind the end by this log: nobody should wait for it.
     pub fn is_closed(&self) -> bool {
         match self.log.refusal() {
-            Some(PutRefusal::Closed | PutRefusal::Deleting | PutRefusal::Stopping | PutRefusal::Dead) => true,
+            Some(
+                PutRefusal::Closed
+                | PutRefusal::Moving
+                | PutRefusal::Deleting
+                | PutRefusal::Stopping
+                | PutRefusal::Dead,
+            ) => true,
             None | Some(PutRefusal::Creating | PutRefusal::Quarantined | PutRefusal::DiskFull { .. }) => false,
         }
     }

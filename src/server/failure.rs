@@ -114,6 +114,7 @@ fn refused(refusal: PutRefusal) -> (ErrorCode, u64, u64) {
         PutRefusal::Creating | PutRefusal::Deleting => (ErrorCode::StreamNotActive, 0, 0),
         PutRefusal::Quarantined => (ErrorCode::ShardQuarantined, 0, 0),
         PutRefusal::Closed => (ErrorCode::ShardClosed, 0, 0),
+        PutRefusal::Moving => (ErrorCode::WrongShardMap, 0, 0),
         PutRefusal::DiskFull { free_bytes, reserve_bytes } => (ErrorCode::DiskFull, free_bytes, reserve_bytes),
         PutRefusal::Stopping => (ErrorCode::Draining, 0, 0),
         // Refused before anything was taken: the batch is certainly not stored, and recovery is under way.
@@ -136,6 +137,7 @@ fn read(error: &ReadError) -> (ErrorCode, u64, u64) {
         ReadError::BeforeHorizon { horizon } => (ErrorCode::BeforeHorizon, horizon.0, 0),
         ReadError::BeyondEnd { end } => (ErrorCode::BeyondEnd, end.0, 0),
         ReadError::Damaged { from, resume, .. } => (ErrorCode::DataLost, resume.0, from.0),
+        ReadError::Away => (ErrorCode::WrongShardMap, 0, 0),
         ReadError::Io(_) => (ErrorCode::Internal, 0, 0),
     }
 }

@@ -9,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 use futures_lite::future;
 
 use crate::catalog::{Catalog, Event, Settings};
-use crate::engine::env::DiskState;
 use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
 use crate::engine::shard::{Identity, Put, Shard};
 use crate::engine::shards::Shards;
@@ -24,7 +23,6 @@ use crate::server::links::Link;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op, Scope};
 use crate::server::node::Options;
 use crate::server::outbox::{Body, Outbox};
-use crate::shard::admission::PutRefusal;
 use crate::shard::position::{Bounds, Start};
 use crate::types::{GroupId, MonoUs, Offset, ProducerStamp, StreamId, WorkerId};
 
@@ -235,7 +233,7 @@ impl<R: Runtime> Worker<R> {
             horizon,
             last_arrival: frames.last_arrival,
             wall: self.rt.wall(),
-            end_of_shard: frames.next == end && shard.log().refusal() == Some(PutRefusal::Closed),
+            end_of_shard: shard.is_end(frames.next),
         };
         let body = if frames.slices.is_empty() { Body::Empty } else { Body::Frames(frames.slices) };
         Ok(Got { body, state, _turn: None })
@@ -254,7 +252,7 @@ impl<R: Runtime> Worker<R> {
 
     /// Waits for room and stores a batch; `ack` is called once it is durable. An error means that nothing was taken.
     pub async fn put_here(&self, shard: &Shard<R>, put: &Put<'_>, ack: Ack) -> Result<(), Failure> {
-        let room = async { Some(shard.room(put.body.len()).await) };
+        let room = async { Some(shard.room(put.body.len(), put.producer).await) };
         let late = async {
             self.rt.sleep(Duration::from_millis(PUT_WAIT_MS)).await;
             None
@@ -364,7 +362,9 @@ impl<R: Runtime> Worker<R> {
                 }
                 Event::StreamDeleting { stream, .. } => {
                     for (id, _) in self.own_shards(stream) {
-                        self.shards.destroy(id.group).await?;
+                        if !self.shards.free(id.group).await {
+                            return Err(Failure::Draining);
+                        }
                     }
                 }
                 Event::StreamForgotten { .. } => {}
@@ -451,8 +451,7 @@ impl<R: Runtime> Worker<R> {
             return;
         }
         if let Some(shard) = self.shards.get(group)
-            && let Some(Ok(())) = shard.log().try_room(put.body.len())
-            && self.shards.env().disk.get() <= DiskState::Low
+            && let Some(Ok(())) = shard.try_room(put.body.len())
         {
             drop(lanes);
             if let Err(error) = shard.put(&put.as_put(), put.ack()) {

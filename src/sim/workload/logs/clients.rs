@@ -109,7 +109,7 @@ impl World {
     ) -> bool {
         let Some(shard) = shards.get(slot.id.group) else { return false };
         let body = self.pattern.body(&contents);
-        if let Err(refusal) = shard.room(body.len()).await {
+        if let Err(refusal) = shard.room(body.len(), None).await {
             return self.refused(shards, slot, refusal).await;
         }
         if slot.reopening.get() {
