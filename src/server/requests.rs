@@ -12,10 +12,11 @@ use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
 use crate::engine::shard::Put as ShardPut;
 use crate::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
 use crate::protocol::messages::{
-    CreateStream, CreateStreamAnswer, Credit, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer, Get,
-    ListStreams, ListStreamsAnswer, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, SettingsChange,
-    ShardDescription, ShardState, Start, Stat, Stats, StatsAnswer, StreamSettings, StreamStatus, StreamSummary,
-    Subscribe, SubscribeAnswer, Unsubscribe, UnsubscribeAnswer, UpdateStream, UpdateStreamAnswer,
+    CapacityMode, CreateStream, CreateStreamAnswer, Credit, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer,
+    Distribution, Get, ListStreams, ListStreamsAnswer, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed,
+    SettingsChange, ShardDescription, ShardEnd, ShardState, Start, Stat, Stats, StatsAnswer, StreamLimits,
+    StreamSettings, StreamStatus, StreamSummary, Subscribe, SubscribeAnswer, Unsubscribe, UnsubscribeAnswer,
+    UpdateStream, UpdateStreamAnswer,
 };
 use crate::protocol::{Encode, ErrorAnswer, ErrorCode, Message, Opcode, Request};
 use crate::runtime::{Runtime, TaskClass};
@@ -26,6 +27,7 @@ use crate::server::put_keyed;
 use crate::server::subscription::Subscription;
 use crate::server::worker::{Got, Home, Worker};
 use crate::shard::position;
+use crate::types::WallUs;
 
 /// Streams or shards on one page of an answer.
 const PAGE_MAX: u32 = crate::limits::PAGE_MAX;
@@ -133,6 +135,11 @@ impl<R: Runtime> Requests<R> {
                     catalogue_version: done.version,
                 });
             }
+            // The server side follows in the next commit.
+            _ => {
+                let error = ErrorAnswer::new(ErrorCode::UnsupportedOpcode).details(opcode.into(), 0);
+                self.outbox.fail(opcode, correlation, &error);
+            }
         }
     }
 
@@ -223,13 +230,14 @@ impl<R: Runtime> Requests<R> {
         if let Some(code) = error {
             return self.outbox.fail(Opcode::Subscribe as u8, correlation, &ErrorAnswer::new(code));
         }
-        let Subscribe { group, from, credit } = subscribe;
+        let Subscribe { group, start, consumer: _, credit } = subscribe;
+        let start = place(start);
         let subscription = Subscription::new(correlation, credit);
         subscriptions.insert(correlation, Rc::clone(&subscription));
         drop(subscriptions);
         let (worker, outbox, all) = (Rc::clone(&self.worker), Rc::clone(&self.outbox), Rc::clone(&self.subscriptions));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            match worker.position(group, position::Start::At(from)).await {
+            match worker.position(group, start).await {
                 Ok((from, bounds)) => {
                     let answer = SubscribeAnswer { from, horizon: bounds.horizon, end_offset: bounds.end };
                     outbox.answer(Opcode::Subscribe, correlation, &answer);
@@ -248,13 +256,7 @@ impl<R: Runtime> Requests<R> {
     }
 
     fn position(&self, request: Position, correlation: u64) {
-        let start = match request.start {
-            Start::Horizon => position::Start::Horizon,
-            Start::Latest => position::Start::Latest,
-            Start::At(offset) => position::Start::At(offset),
-            Start::After(offset) => position::Start::After(offset),
-            Start::AtTime(time) => position::Start::AtTime(time),
-        };
+        let start = place(request.start);
         let worker = Rc::clone(&self.worker);
         self.answer_later(Opcode::Position, correlation, async move {
             let (offset, bounds) = worker.position(request.group, start).await?;
@@ -324,6 +326,8 @@ impl<R: Runtime> Requests<R> {
             },
             parent: shard.parent,
             adjacent_parent: shard.adjacent_parent,
+            created: shard.created,
+            closed: shard.closed.map(|closed| ShardEnd { at: closed.at, offset: closed.end }),
         });
         let answer = DescribeStreamAnswer {
             stream: stream.id,
@@ -332,6 +336,10 @@ impl<R: Runtime> Requests<R> {
             created: stream.created,
             settings: stream_settings(&stream.settings),
             catalogue_version: catalog.version(),
+            open_shards: u32::try_from(stream.open_shards().len()).unwrap_or(u32::MAX),
+            scaling_target: 0,
+            consumers: 0,
+            expired_before: WallUs(0),
             shards: shards.collect(),
             more: page.len() > limit,
         };
@@ -375,6 +383,16 @@ const fn put_answer(receipt: &Receipt) -> PutAnswer {
     }
 }
 
+const fn place(start: Start) -> position::Start {
+    match start {
+        Start::Horizon => position::Start::Horizon,
+        Start::Latest => position::Start::Latest,
+        Start::At(offset) => position::Start::At(offset),
+        Start::After(offset) => position::Start::After(offset),
+        Start::AtTime(time) => position::Start::AtTime(time),
+    }
+}
+
 const fn stream_status(status: Status) -> StreamStatus {
     match status {
         Status::Creating => StreamStatus::Creating,
@@ -388,6 +406,10 @@ const fn stream_settings(settings: &catalog::Settings) -> StreamSettings {
         retention_hours: settings.retention_hours,
         record_bytes_max: settings.record_bytes_max,
         durability: settings.durability,
+        limits: StreamLimits::None,
+        mode: CapacityMode::Provisioned,
+        distribution: Distribution::PartitionKey,
+        warm_throughput_mib: 0,
     }
 }
 

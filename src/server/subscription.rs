@@ -75,7 +75,7 @@ impl Subscription {
                 Some(Err(failure)) => break failure,
             }
         };
-        let last = SubscriptionEnd { next_offset: next, error: Some(end.answer()) };
+        let last = SubscriptionEnd { next_offset: next, error: Some(end.answer()), children: Vec::new() };
         outbox.push(Envelope::last_push(self.correlation), &last, crate::server::outbox::Body::Empty);
     }
 
