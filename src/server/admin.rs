@@ -9,7 +9,7 @@
 
 use std::rc::Rc;
 
-use crate::catalog::{Command, CreateStream, Settings, Status};
+use crate::catalog::{Command, CreateStream, Settings, Status, Tags};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
@@ -50,7 +50,7 @@ impl<R: Runtime> Admin<R> {
     /// Finishes what a crash left half done: streams that are being created or deleted.
     pub async fn finish(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
         let unfinished: Vec<_> = self.log.with(|catalog| {
-            let streams = catalog.streams().filter(|stream| stream.status != Status::Active);
+            let streams = catalog.streams().filter(|stream| !stream.status.is_serving());
             streams.map(|stream| (stream.id, stream.name.clone(), stream.status)).collect()
         });
         for (stream, name, status) in unfinished {
@@ -59,7 +59,7 @@ impl<R: Runtime> Admin<R> {
                 Status::Creating => self.propose(worker, Command::ActivateStream { stream }).await,
                 // They freed the storage of these.
                 Status::Deleting => self.propose(worker, Command::ForgetStream { stream }).await,
-                Status::Active => Ok(()),
+                Status::Active | Status::Updating => Ok(()),
             };
             if let Err(error) = result {
                 tracing::error!(stream = name, %error, "could not finish what the last run began");
@@ -75,6 +75,7 @@ impl<R: Runtime> Admin<R> {
                     name: name.clone(),
                     shard_count: shards,
                     settings,
+                    tags: Tags::new(),
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
@@ -85,12 +86,12 @@ impl<R: Runtime> Admin<R> {
             }
             AdminOp::Update { name, change } => {
                 let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::UpdateStream { stream, change }).await?;
+                self.propose(worker, Command::UpdateStream { stream, change, now: worker.rt.wall() }).await?;
                 Ok(self.done(stream, change.applied_to(settings)))
             }
             AdminOp::Delete { name } => {
                 let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::DeleteStream { stream }).await?;
+                self.propose(worker, Command::DeleteStream { stream, enforce: false }).await?;
                 self.propose(worker, Command::ForgetStream { stream }).await?;
                 Ok(self.done(stream, settings))
             }
