@@ -353,7 +353,7 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 Event::StreamActive { .. } => {}
-                Event::StreamUpdated { stream, settings } => {
+                Event::StreamUpdated { stream, settings, .. } => {
                     for (id, _) in self.own_shards(stream) {
                         if let Some(shard) = self.shards.get(id.group) {
                             shard.set_settings(settings);
@@ -368,6 +368,18 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 Event::StreamForgotten { .. } => {}
+                // Nobody proposes the commands that these come from.
+                Event::ReshardBegun { .. }
+                | Event::ReshardFinished { .. }
+                | Event::ScalingBegun { .. }
+                | Event::ScalingEnded { .. }
+                | Event::ShardMoved { .. }
+                | Event::ShardsExpired { .. }
+                | Event::ShardsForgotten { .. }
+                | Event::MetadataUpdated { .. }
+                | Event::ConsumerRegistered { .. }
+                | Event::ConsumerDeregistered { .. }
+                | Event::Stored { .. } => {}
             }
         }
         Ok(())
