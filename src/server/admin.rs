@@ -16,9 +16,11 @@ mod store;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
-use crate::catalog::metadata::Tags;
-use crate::catalog::{Command, ConsumerId, CreateStream, Event, Settings, Status, Stream};
+use futures_lite::future;
+
+use crate::catalog::{Command, ConsumerId, CreateStream, Event, Settings, Status, Stream, Tags};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore, one_shot};
 use crate::runtime::{Runtime, TaskClass};
@@ -27,6 +29,15 @@ use crate::server::leases::Deadlines;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Note, Op};
 use crate::server::worker::Worker;
 use crate::types::{MonoUs, StreamId};
+
+/// How often [`Admin::tend`] looks.
+const TEND_MS: u64 = 1_000;
+
+/// Rounds between two looks at the traffic of streams on demand.
+const AUTOSCALE_EVERY: u64 = 5;
+
+/// Rounds between two looks at closed shards.
+const EXPIRE_EVERY: u64 = 30;
 
 /// The catalogue, and the right to change it.
 pub struct Admin<R: Runtime> {
@@ -79,6 +90,26 @@ impl<R: Runtime> Admin<R> {
             // The owners created the logs when they opened their shards.
             if let Err(error) = self.propose(worker, Command::ActivateStream { stream }).await {
                 tracing::error!(stream = name, %error, "could not finish what the last run began");
+            }
+        }
+    }
+
+    /// Looks after what needs no client: reshards that are not finished, storage to be freed, closed shards that expire,
+    /// streams on demand. Ends when the node stops.
+    pub async fn tend(self: Rc<Self>, worker: Rc<Worker<R>>) {
+        let mut scalers = autoscale::Autoscalers::default();
+        for round in 0_u64.. {
+            self.resume_reshards(&worker);
+            self.free_leftovers(&worker);
+            if round % AUTOSCALE_EVERY == AUTOSCALE_EVERY - 1 {
+                self.autoscale(&worker, &mut scalers).await;
+            }
+            if round % EXPIRE_EVERY == 0 {
+                self.expire_shards(&worker).await;
+            }
+            future::or(worker.rt.sleep(Duration::from_millis(TEND_MS)), worker.drained()).await;
+            if worker.is_draining() {
+                return;
             }
         }
     }

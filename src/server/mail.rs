@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::catalog::metadata::{ShardMetrics, Tags};
-use crate::catalog::store::StoreCommand;
-use crate::catalog::{Catalog, Command, Consumer, ReshardOp, Settings, SettingsChange, Shard};
+use crate::catalog::{
+    Catalog, Command, Consumer, Item, ReshardOp, Settings, SettingsChange, Shard, ShardMetrics, StoreCommand, Tags,
+};
 use crate::engine::log::Receipt;
 use crate::engine::shards::Opened;
 use crate::format::node::NodeFile;
@@ -321,7 +321,7 @@ pub struct Stored {
     /// Its key.
     pub key: String,
     /// Version and value, and who has the lease.
-    pub item: crate::catalog::store::Item,
+    pub item: Item,
     /// Milliseconds that the lease still lasts, if there is one.
     pub remaining_ms: u32,
 }

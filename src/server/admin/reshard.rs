@@ -25,7 +25,7 @@ use super::Admin;
 use crate::catalog::plan::{self, Step};
 use crate::catalog::{Catalog, Command, Placed, Reshard, ReshardOp, Shard, Stream};
 use crate::engine::catalog::ProposeError;
-use crate::runtime::local::{Semaphore, join_all};
+use crate::runtime::local::{Semaphore, join_all, one_shot};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::failure::Failure;
 use crate::server::mail::{AdminDone, Answer, Op};
@@ -63,8 +63,8 @@ impl Next {
         }
         let Some(target) = stream.scaling() else { return Self::Nothing };
         let open: Vec<_> = stream.open_shards().map(|shard| shard.range).collect();
-        match plan::rounds(&open, target).into_iter().next() {
-            Some(round) => Self::Begin(round.steps().iter().map(|step| op(stream, *step)).collect()),
+        match plan::next_round(&open, target) {
+            Some(round) => Self::Begin(round.steps.iter().map(|step| op(stream, *step)).collect()),
             None => Self::Reached,
         }
     }
@@ -143,15 +143,21 @@ impl<R: Runtime> Admin<R> {
 
     /// [`Admin::settle`], for a client that does not wait for ever: what has begun goes on without it.
     async fn settle_within(self: &Rc<Self>, worker: &Rc<Worker<R>>, stream: StreamId, ms: u64) -> Result<(), Failure> {
-        let settled = async {
+        let (fill, settled) = one_shot();
+        let (this, here) = (Rc::clone(self), Rc::clone(worker));
+        let deadline = worker.rt.now().plus(ms * 1_000);
+        worker.rt.spawn(TaskClass::Latency, async move {
             loop {
-                match self.settle(worker, stream).await {
-                    Ok(()) => return Ok(()),
+                match this.settle(&here, stream).await {
+                    Ok(()) => return fill.fill(()),
+                    // From then on it is tended with everything else.
+                    Err(_) if here.rt.now() >= deadline || here.is_draining() => return,
                     Err(error) => tracing::warn!(%stream, %error, "a reshard cannot be finished yet"),
                 }
-                worker.rt.sleep(Duration::from_millis(RETRY_MS)).await;
+                here.rt.sleep(Duration::from_millis(RETRY_MS)).await;
             }
-        };
+        });
+        let settled = async { settled.wait().await.ok_or(Failure::StillUnderWay) };
         let late = async {
             future::or(worker.rt.sleep(Duration::from_millis(ms)), worker.drained()).await;
             Err(Failure::StillUnderWay)
@@ -159,12 +165,17 @@ impl<R: Runtime> Admin<R> {
         future::or(settled, late).await
     }
 
+    /// The right to reshard or move shards of a stream: one task at a time.
+    fn shard_turn(&self, stream: StreamId) -> Rc<Semaphore> {
+        Rc::clone(self.resharding.borrow_mut().entry(stream).or_insert_with(|| Semaphore::new(1)))
+    }
+
     /// Brings a stream's shards where the catalogue wants them, round by round. Resolves when nothing is left to do.
     ///
-    /// Safe to call at any time and to drop: whoever calls it next goes on.
+    /// Not to be dropped half-way: a command that has been written must be acted upon. On an error whoever calls it next
+    /// goes on.
     pub(super) async fn settle(&self, worker: &Rc<Worker<R>>, stream: StreamId) -> Result<(), Failure> {
-        let turn = Rc::clone(self.resharding.borrow_mut().entry(stream).or_insert_with(|| Semaphore::new(1)));
-        let _turn = turn.acquire(1).await;
+        let _turn = self.shard_turn(stream).acquire(1).await;
         loop {
             match self.log.with(|catalog| Next::of(catalog, stream)) {
                 Next::Finish(parents) => self.finish_reshard(worker, stream, &parents).await?,
@@ -174,10 +185,7 @@ impl<R: Runtime> Admin<R> {
                     self.propose(worker, Command::Reshard(reshard)).await?;
                 }
                 Next::Reached => self.propose(worker, Command::ScaleDone { stream }).await?,
-                Next::Nothing => {
-                    self.resharding.borrow_mut().remove(&stream);
-                    return Ok(());
-                }
+                Next::Nothing => return Ok(()),
             }
         }
     }
@@ -258,8 +266,7 @@ impl<R: Runtime> Admin<R> {
         if from == to {
             return Ok(self.version_done());
         }
-        let turn = Rc::clone(self.resharding.borrow_mut().entry(stream).or_insert_with(|| Semaphore::new(1)));
-        let _turn = turn.acquire(1).await;
+        let _turn = self.shard_turn(stream).acquire(1).await;
         let command = Command::MoveShard { stream, shard, to };
         // Before the shard is disturbed.
         self.log.with(|catalog| catalog.check(&command))?;
@@ -291,8 +298,9 @@ impl<R: Runtime> Admin<R> {
             let changing = |stream: &&Stream| stream.reshard_in_progress().is_some() || stream.scaling().is_some();
             catalog.streams().filter(changing).map(|stream| stream.id).collect::<Vec<_>>()
         });
+        // Nobody waits for these any more.
+        self.resharding.borrow_mut().retain(|_, turn| Rc::strong_count(turn) > 1);
         for stream in under_way {
-            // Somebody is at it.
             if self.resharding.borrow().contains_key(&stream) {
                 continue;
             }
@@ -300,7 +308,6 @@ impl<R: Runtime> Admin<R> {
             worker.rt.spawn(TaskClass::Background, async move {
                 if let Err(error) = this.settle(&here, stream).await {
                     tracing::warn!(%stream, %error, "a reshard cannot be finished yet");
-                    this.resharding.borrow_mut().remove(&stream);
                 }
             });
         }
