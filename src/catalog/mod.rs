@@ -42,6 +42,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+pub mod autoscale;
 pub mod command;
 pub mod consumer;
 mod encoding;
@@ -51,6 +52,7 @@ mod fields;
 mod fits;
 pub mod metadata;
 mod placement;
+pub mod plan;
 pub mod range;
 pub mod reshard;
 pub mod settings;
