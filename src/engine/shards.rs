@@ -72,6 +72,17 @@ impl Opened {
     }
 }
 
+/// What came of handing a shard over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// Another worker may take it.
+    Done,
+    /// There is no such shard here; nothing keeps another worker from taking it.
+    NotHere,
+    /// It is being closed, and goes on here until that is decided. Nothing was changed.
+    Sealed,
+}
+
 /// The shards of one worker.
 pub struct Shards<R: Runtime> {
     env: Rc<Env<R>>,
@@ -232,15 +243,18 @@ impl<R: Runtime> Shards<R> {
     /// [`ReadError::Away`](crate::engine::read::ReadError::Away).
     ///
     /// When it resolves, this worker has nothing of the log in memory, and no file of it open but for reads that end by
-    /// themselves. Says whether the shard was here. Dropping it leaves a shard that refuses puts: call it again.
-    pub async fn hand_over(&self, group: GroupId) -> bool {
+    /// themselves. Dropping it leaves a shard that refuses puts: call it again.
+    pub async fn hand_over(&self, group: GroupId) -> HandOver {
         let _turn = self.turns.take(group).await;
-        let Some(shard) = self.get(group) else { return false };
+        let Some(shard) = self.get(group) else { return HandOver::NotHere };
+        if shard.phase() == Phase::Sealed {
+            return HandOver::Sealed;
+        }
         shard.log().refuse(PutRefusal::Moving);
         shard.log().leave().await;
         shard.log().abandon();
         self.by_group.borrow_mut().remove(&group);
-        true
+        HandOver::Done
     }
 
     /// Opens a shard that another worker has handed over, or that could not be opened before. One that is here already
