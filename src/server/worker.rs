@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_lite::future;
 
-use crate::catalog::{Catalog, Event, Settings};
+use crate::catalog::{Catalog, Event};
 use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
-use crate::engine::shard::{Identity, Put, Shard};
-use crate::engine::shards::Shards;
+use crate::engine::shard::{Put, Shard};
+use crate::engine::shards::{Known, Shards};
 use crate::format::node::NodeFile;
 use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX, RECEIVE_BUDGET_BYTES};
 use crate::protocol::messages::ReadState;
@@ -348,21 +348,24 @@ impl<R: Runtime> Worker<R> {
         for event in events {
             match event {
                 Event::StreamCreating { stream, .. } => {
-                    for (id, settings) in self.own_shards(stream) {
-                        self.shards.create(id, settings).await?;
+                    for known in self.own_shards(stream) {
+                        self.shards.create(&known).await?;
                     }
                 }
                 Event::StreamActive { .. } => {}
                 Event::StreamUpdated { stream, settings } => {
-                    for (id, _) in self.own_shards(stream) {
-                        if let Some(shard) = self.shards.get(id.group) {
-                            shard.set_settings(settings);
+                    for known in self.own_shards(stream) {
+                        if let Some(shard) = self.shards.get(known.id.group) {
+                            shard.set_settings(settings, known.terms.expired_before);
                         }
                     }
                 }
                 Event::StreamDeleting { stream, .. } => {
-                    for (id, _) in self.own_shards(stream) {
-                        if !self.shards.free(id.group).await {
+                    let own = self.own_shards(stream).into_iter();
+                    // All of them turn puts and reads away before the first one's storage goes.
+                    let freed: Vec<_> = own.map(|known| self.shards.free(known.id.group)).collect();
+                    for freed in freed {
+                        if !freed.await {
                             return Err(Failure::Draining);
                         }
                     }
@@ -373,12 +376,11 @@ impl<R: Runtime> Worker<R> {
         Ok(())
     }
 
-    fn own_shards(&self, stream: StreamId) -> Vec<(Identity, Settings)> {
+    fn own_shards(&self, stream: StreamId) -> Vec<Known> {
         let catalog = self.catalog.borrow();
         let Some(stream) = catalog.stream(stream) else { return Vec::new() };
         let own = stream.shards().iter().filter(|shard| shard.worker(self.count) == self.id);
-        own.map(|shard| (Identity { stream: stream.id, number: shard.number, group: shard.group }, stream.settings))
-            .collect()
+        own.map(|shard| Known::of(stream, shard)).collect()
     }
 
     /// Takes a message from another worker.

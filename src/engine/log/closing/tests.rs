@@ -36,7 +36,7 @@ fn producers(machine: &Machine, node: &Rc<Node>, left: &Rc<Cell<usize>>, acked: 
 /// durable, and everybody who waits for room is refused; whatever the level.
 #[test]
 fn a_log_closes_under_traffic() {
-    for seed in 0..30 {
+    for seed in 0..12 {
         let machine = Machine::new(seed);
         let node = Rc::new(machine.start());
         if seed % 2 == 1 {
@@ -65,7 +65,7 @@ fn a_log_closes_under_traffic() {
 /// Goal: an end that was told outlives a power failure right after it, although producers were promised less.
 #[test]
 fn an_end_outlives_a_power_failure() {
-    for seed in 0..20 {
+    for seed in 0..10 {
         let machine = Machine::new(100 + seed);
         let node = Rc::new(machine.start());
         node.log.set_durability(Durability::Interval);
