@@ -40,6 +40,7 @@ use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
 use crate::shard::acks::PendingAcks;
 use crate::shard::admission::{Admission, Admit, PutRefusal};
+use crate::shard::latency::Latency;
 use crate::shard::producers::{Producers, Verdict};
 use crate::types::{Durability, FrameIndex, GroupId, MonoUs, Offset, ProducerStamp, WallUs};
 
@@ -150,6 +151,7 @@ pub(super) struct State<R: Runtime> {
     queue: VecDeque<Queued<R>>,
     acks: PendingAcks<FrameIndex, Waiting>,
     admission: Admission,
+    latency: Latency,
     accepted: Producers,
     committed: Producers,
     next: Next,
@@ -254,6 +256,7 @@ impl<R: Runtime> Log<R> {
                 queue: VecDeque::new(),
                 acks: PendingAcks::new(),
                 admission,
+                latency: Latency::new(),
                 accepted: producers.clone(),
                 committed: producers,
                 next: Next::Missing,
@@ -313,6 +316,11 @@ impl<R: Runtime> Log<R> {
     /// Arrival of the last committed frame; zero if there never was one.
     pub fn last_arrival(&self) -> WallUs {
         self.state.borrow().segments.back().map_or(WallUs(0), |segment| segment.tip.arrival)
+    }
+
+    /// How long puts took from their arrival to their acknowledgement.
+    pub fn put_latency(&self) -> Latency {
+        self.state.borrow().latency
     }
 
     /// Bytes of frames on disk, pads included.
@@ -379,6 +387,13 @@ impl<R: Runtime> Log<R> {
             || (unsynced + more <= SHARD_UNSYNCED_BYTES_MAX
                 && self.env.unsynced.get() + more <= WORKER_UNSYNCED_BYTES_MAX);
         room.then_some(Ok(()))
+    }
+
+    /// Whether a batch, with this stamp if it has one, would be stored now: neither refused nor known nor out of turn.
+    pub fn would_store(&self, stamp: Option<ProducerStamp>) -> bool {
+        let state = self.state.borrow();
+        let is_fresh = |stamp| state.accepted.check(stamp, self.env.rt.wall()) == Verdict::Fresh;
+        state.admission.refusal().is_none() && stamp.is_none_or(is_fresh)
     }
 
     /// Whether a batch with this stamp is stored (or on its way to the disk) and a resend of it is answered as a duplicate:

@@ -17,6 +17,7 @@ use crate::format::{block_down, block_up};
 use crate::limits::{BLOCK_BYTES, COLD_READ_BYTES, FRAME_BODY_BYTES_MAX};
 use crate::log::gather::FramePlace;
 use crate::runtime::{File, Runtime};
+use crate::shard::throttle::Throttled;
 use crate::types::{FrameIndex, Offset, WallUs};
 
 /// Frames read from a log.
@@ -68,6 +69,9 @@ pub enum ReadError {
     /// The log is being opened by another worker, or again on this one. Trying again finds it where it is then.
     #[error("the shard is being opened by another worker; look up where it is and try again")]
     Away,
+    /// The stream's limits allow no further read yet.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// The disk said no.
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),

@@ -1,13 +1,16 @@
 //! One shard on its worker: its log, its settings, its counters.
 
-use std::cell::Cell;
+mod meter;
+
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::future;
 use thiserror::Error;
 
-use crate::catalog::Settings;
+use self::meter::{Load, Meter, Wanted};
+use crate::catalog::{HashRange, Settings};
 use crate::engine::env::{DiskState, Env};
 use crate::engine::log::{Ack, AppendError, DrainError, End, Log, StampError};
 use crate::engine::read::{Frames, ReadError};
@@ -15,8 +18,10 @@ use crate::format::record::{self, RecordError};
 use crate::log::gather::Batch;
 use crate::runtime::Runtime;
 use crate::shard::admission::PutRefusal;
+use crate::shard::latency::Latency;
 use crate::shard::position::{Bounds, Start, StartError};
-use crate::types::{GroupId, Offset, ProducerStamp, ShardNumber, StreamId, WallUs};
+use crate::shard::throttle::Throttled;
+use crate::types::{GroupId, MonoUs, Offset, ProducerStamp, ShardNumber, StreamId, Traffic, WallUs};
 
 /// With a scarce disk, each put waits this long.
 const SCARCE_DELAY_MS: u64 = 20;
@@ -78,6 +83,9 @@ pub enum PutError {
     /// The body is not a row of records that the stream takes.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The stream's limits allow no such put yet.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
 }
 
 /// Why a position cannot be resolved.
@@ -91,19 +99,49 @@ pub enum PositionError {
     Read(#[from] ReadError),
 }
 
-/// What a shard counted since the node started.
+/// What a shard counted since it was opened here.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Records stored.
     pub put_records: Cell<u64>,
     /// Bytes of bodies stored.
     pub put_bytes: Cell<u64>,
-    /// Puts turned away.
+    /// Puts turned away, those beyond the limits apart.
     pub put_refused: Cell<u64>,
+    /// Records turned away because they went beyond the stream's limits.
+    pub put_throttled: Cell<u64>,
     /// Bytes of frames handed to readers.
     pub read_bytes: Cell<u64>,
     /// Reads that handed out frames.
     pub reads: Cell<u64>,
+    /// Reads turned away because they went beyond the stream's limits.
+    pub reads_throttled: Cell<u64>,
+    /// How far behind the newest record the last read ended, in milliseconds between their arrivals; 0 at the tip.
+    pub iterator_age_ms: Cell<u64>,
+    /// How long reads took, without the wait for records.
+    pub read_latency: RefCell<Latency>,
+}
+
+/// Which records of a row are within the stream's limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Whether each passes, in the order they were asked for.
+    pub passed: Vec<bool>,
+    /// When the first of those that did not would pass.
+    pub retry_after_us: u64,
+}
+
+/// What a shard is opened with, besides its log.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The stream's settings.
+    pub settings: Settings,
+    /// Records that arrived before this are gone, whatever the retention is: they had expired when it was raised.
+    pub expired_before: WallUs,
+    /// The hash keys it takes.
+    pub range: HashRange,
+    /// Where it is in its life.
+    pub phase: Phase,
 }
 
 /// A shard. Shared by `Rc` on its worker.
@@ -114,13 +152,19 @@ pub struct Shard<R: Runtime> {
     pub counters: Counters,
     env: Rc<Env<R>>,
     log: Rc<Log<R>>,
+    range: HashRange,
     settings: Cell<Settings>,
+    expired_before: Cell<WallUs>,
     phase: Cell<Phase>,
+    /// Whether there is anything to meter: what a put looks at.
+    metered: Cell<bool>,
+    meter: RefCell<Option<Box<Meter>>>,
 }
 
 impl<R: Runtime> Shard<R> {
     /// A shard on a recovered log.
-    pub fn new(env: Rc<Env<R>>, id: Identity, log: Rc<Log<R>>, settings: Settings, phase: Phase) -> Rc<Self> {
+    pub fn new(env: Rc<Env<R>>, id: Identity, log: Rc<Log<R>>, terms: Terms) -> Rc<Self> {
+        let Terms { settings, expired_before, range, phase } = terms;
         match phase {
             Phase::Open => {}
             Phase::Sealed => log.hold(),
@@ -132,14 +176,30 @@ impl<R: Runtime> Shard<R> {
                 log.refuse(PutRefusal::Quarantined);
             }
         }
-        Rc::new(Self {
+        let shard = Self {
             id,
             counters: Counters::default(),
             env,
             log,
+            range,
             settings: Cell::new(settings),
+            expired_before: Cell::new(expired_before),
             phase: Cell::new(phase),
-        })
+            metered: Cell::new(false),
+            meter: RefCell::new(None),
+        };
+        shard.set_meter();
+        Rc::new(shard)
+    }
+
+    /// What it would be opened with now.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            settings: self.settings.get(),
+            expired_before: self.expired_before.get(),
+            range: self.range,
+            phase: self.phase.get(),
+        }
     }
 
     /// Where it is in its life.
@@ -195,10 +255,39 @@ impl<R: Runtime> Shard<R> {
         self.settings.get()
     }
 
-    /// Takes over new settings.
-    pub fn set_settings(&self, settings: Settings) {
+    /// Takes over new settings, and what they have made expire for good.
+    pub fn set_settings(&self, settings: Settings, expired_before: WallUs) {
         self.settings.set(settings);
+        self.expired_before.set(expired_before.max(self.expired_before.get()));
         self.log.set_durability(settings.durability);
+        self.set_meter();
+    }
+
+    fn set_meter(&self) {
+        let wanted = Wanted::by(&self.settings.get());
+        let (now, seed) = (self.env.rt.now(), self.id.group.0);
+        let mut meter = self.meter.borrow_mut();
+        match &mut *meter {
+            _ if !wanted.is_any() => *meter = None,
+            Some(meter) => meter.set(&wanted, self.range, seed, now),
+            None => *meter = Some(Box::new(Meter::new(&wanted, self.range, seed, now))),
+        }
+        self.metered.set(meter.is_some());
+    }
+
+    fn with_meter<T>(&self, look: impl FnOnce(&mut Meter, MonoUs) -> T) -> Option<T> {
+        let now = self.env.rt.now();
+        self.meter.borrow_mut().as_deref_mut().map(|meter| look(meter, now))
+    }
+
+    /// What is known of its traffic; only shards of on-demand streams keep count.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.with_meter(Meter::traffic).flatten()
+    }
+
+    /// How long puts took from their arrival to their acknowledgement.
+    pub fn put_latency(&self) -> Latency {
+        self.log.put_latency()
     }
 
     /// What [`Shard::room`] would say without waiting; `None` if it would wait, or has to look closer.
@@ -240,19 +329,60 @@ impl<R: Runtime> Shard<R> {
 
     /// Checks a batch and takes it; `ack` is called once it is stored as durably as the stream asks for. Await
     /// [`Shard::room`] right before.
+    ///
+    /// All of it is within the stream's limits, or none is stored. The resend of a batch that is stored already is charged
+    /// nothing.
     pub fn put(&self, put: &Put<'_>, ack: Ack) -> Result<(), PutError> {
-        let result = self.try_put(put, ack);
+        self.counted(put, self.try_put(put, ack, true))
+    }
+
+    /// As [`Shard::put`], for records that [`Shard::admit_records`] has let through.
+    pub fn put_admitted(&self, put: &Put<'_>, ack: Ack) -> Result<(), PutError> {
+        self.counted(put, self.try_put(put, ack, false))
+    }
+
+    /// Asks for records one by one, as a put by key does: `bytes` are those of each one's data and key. `None` if the
+    /// stream has no limits: all pass.
+    ///
+    /// Those that pass are charged. Store them with [`Shard::put_admitted`].
+    pub fn admit_records(&self, bytes: &[u64]) -> Option<Admitted> {
+        if !self.metered.get() {
+            return None;
+        }
+        let mut retry_after_us = 0;
+        let passed: Vec<bool> = self.with_meter(|meter, now| {
+            let mut ask = |bytes: &u64| {
+                let asked = meter.put(now, 1, *bytes);
+                if let Err(Throttled { retry_after_us: us }) = asked
+                    && (retry_after_us == 0 || us < retry_after_us)
+                {
+                    retry_after_us = us;
+                }
+                asked.is_ok()
+            };
+            bytes.iter().map(&mut ask).collect()
+        })?;
+        let refused = passed.iter().filter(|passed| !**passed).count() as u64;
+        self.counters.put_throttled.set(self.counters.put_throttled.get() + refused);
+        Some(Admitted { passed, retry_after_us })
+    }
+
+    fn counted(&self, put: &Put<'_>, result: Result<(), PutError>) -> Result<(), PutError> {
+        let records = u64::from(put.record_count);
         match result {
             Ok(()) => {
-                self.counters.put_records.set(self.counters.put_records.get() + u64::from(put.record_count));
+                self.counters.put_records.set(self.counters.put_records.get() + records);
                 self.counters.put_bytes.set(self.counters.put_bytes.get() + put.body.len() as u64);
+            }
+            Err(PutError::Throttled(_)) => {
+                self.counters.put_throttled.set(self.counters.put_throttled.get() + records);
             }
             Err(_) => self.counters.put_refused.set(self.counters.put_refused.get() + 1),
         }
         result
     }
 
-    fn try_put(&self, put: &Put<'_>, ack: Ack) -> Result<(), PutError> {
+    fn try_put(&self, put: &Put<'_>, ack: Ack, charge: bool) -> Result<(), PutError> {
         let computed = crc32fast::hash(put.body);
         if computed != put.body_crc {
             return Err(PutError::Checksum { stored: put.body_crc, computed });
@@ -265,20 +395,54 @@ impl<R: Runtime> Shard<R> {
             producer: put.producer,
             arrival: self.env.rt.wall(),
         };
-        self.log.append(&batch, ack).map_err(|error| match error {
-            AppendError::Refused(refusal) => PutError::Refused(refusal),
-            AppendError::Stamp(stamp) => PutError::Stamp(stamp),
-        })
+        let append = |ack| {
+            self.log.append(&batch, ack).map_err(|error| match error {
+                AppendError::Refused(refusal) => PutError::Refused(refusal),
+                AppendError::Stamp(stamp) => PutError::Stamp(stamp),
+            })
+        };
+        // What is not stored costs nothing: a resend, a batch out of turn, anything that the log refuses.
+        if !self.metered.get() || !self.log.would_store(put.producer) {
+            return append(ack);
+        }
+        let load = Load { body: put.body, records: put.record_count };
+        if charge && let Some(asked) = self.with_meter(|meter, now| meter.put(now, load.records, load.bytes())) {
+            asked?;
+        }
+        append(ack)?;
+        self.with_meter(|meter, now| meter.stored(now, load));
+        Ok(())
     }
 
     /// Records that arrived before this have expired.
     pub fn cutoff(&self) -> WallUs {
-        WallUs(self.env.rt.wall().0.saturating_sub(self.settings.get().retention_us()))
+        let retained = self.env.rt.wall().0.saturating_sub(self.settings.get().retention_us());
+        WallUs(retained).max(self.expired_before.get())
+    }
+
+    /// As [`Shard::read`], within the stream's limits: a read beyond them is [`ReadError::Throttled`]. For reads that a
+    /// client asks for; pushes to registered consumers have limits of their own.
+    pub async fn get(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+        if !self.metered.get() {
+            return self.read(from, bytes_max).await;
+        }
+        if let Some(Err(throttled)) = self.with_meter(Meter::read) {
+            self.counters.reads_throttled.set(self.counters.reads_throttled.get() + 1);
+            return Err(throttled.into());
+        }
+        let frames = self.read(from, bytes_max).await?;
+        self.with_meter(|meter, now| meter.took(now, frames.bytes as u64));
+        Ok(frames)
     }
 
     /// Up to `bytes_max` bytes of committed frames from `from` on, at least one frame if there is any.
     pub async fn read(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+        let began = self.env.rt.now();
         let frames = self.log.read(from, bytes_max, self.cutoff()).await?;
+        self.counters.read_latency.borrow_mut().record(self.env.rt.now().since(began));
+        let is_tip = frames.next >= self.log.marks().committed().offset;
+        let behind_us = self.log.last_arrival().0.saturating_sub(frames.last_arrival.0);
+        self.counters.iterator_age_ms.set(if is_tip || frames.bytes == 0 { 0 } else { behind_us / 1_000 });
         if frames.bytes > 0 {
             self.counters.reads.set(self.counters.reads.get() + 1);
             self.counters.read_bytes.set(self.counters.read_bytes.get() + frames.bytes as u64);

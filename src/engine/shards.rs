@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use crate::catalog::{Settings, Status};
+use crate::catalog::{self, Status, Stream};
 use crate::engine::env::Env;
 use crate::engine::freeing::Freeing;
 use crate::engine::log::{DrainError, End, Found, Log};
 use crate::engine::recover::{self, RecoverError, Report};
-use crate::engine::shard::{Identity, Phase, Shard};
+use crate::engine::shard::{Identity, Phase, Shard, Terms};
 use crate::engine::turns::Turns;
 use crate::engine::whole_file;
 use crate::format::index::Gap;
@@ -20,26 +20,48 @@ use crate::runtime::Runtime;
 use crate::runtime::local;
 use crate::shard::admission::PutRefusal;
 use crate::shard::producers::Producers;
-use crate::types::{FilePos, FrameIndex, GroupId, Offset};
+use crate::types::{FilePos, FrameIndex, GroupId, Offset, WallUs};
 
 /// Logs that are recovered side by side: enough to keep the disk busy, few enough to keep memory small.
 const RECOVER_AT_ONCE: usize = 16;
 
-/// A shard to be opened, as the catalogue knows it.
+/// What has to be done about the storage of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// It is to be made. Whatever is there holds nothing.
+    Make,
+    /// It is there.
+    Open,
+    /// It is to be freed.
+    Free,
+}
+
+/// A shard, as its owner has to know it.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Whose shard it is.
     pub id: Identity,
-    /// The stream's settings.
-    pub settings: Settings,
-    /// The stream's status.
-    pub status: Status,
+    /// What its log has to be.
+    pub storage: Storage,
+    /// What it is opened with.
+    pub terms: Terms,
 }
 
 impl Known {
-    /// Where the shard is in its life.
-    const fn phase(&self) -> Phase {
-        Phase::Open
+    /// A shard, as the catalogue knows it.
+    #[must_use]
+    pub fn of(stream: &Stream, shard: &catalog::Shard) -> Self {
+        let phase = shard.closed.map_or(Phase::Open, |closed| Phase::Closed(closed.end));
+        let storage = match stream.status {
+            Status::Creating => Storage::Make,
+            Status::Active => Storage::Open,
+            Status::Deleting => Storage::Free,
+        };
+        Self {
+            id: Identity { stream: stream.id, number: shard.number, group: shard.group },
+            storage,
+            terms: Terms { settings: stream.settings, expired_before: WallUs(0), range: shard.range, phase },
+        }
     }
 }
 
@@ -70,6 +92,17 @@ impl Opened {
         self.quarantined.extend(other.quarantined);
         self.failed.extend(other.failed);
     }
+}
+
+/// What came of handing a shard over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// Another worker may take it.
+    Done,
+    /// There is no such shard here; nothing keeps another worker from taking it.
+    NotHere,
+    /// It is being closed, and goes on here until that is decided. Nothing was changed.
+    Sealed,
 }
 
 /// The shards of one worker.
@@ -118,16 +151,19 @@ impl<R: Runtime> Shards<R> {
 
     async fn open_one(&self, known: Known, opened: &RefCell<Opened>) {
         let group = known.id.group;
-        if known.status == Status::Deleting {
-            self.freeing.add(group, None);
-            return;
-        }
-        if known.status == Status::Creating {
-            // Whoever was creating it when the node stopped had told nobody: begin again.
-            if let Err(error) = self.create(known.id, known.settings).await {
-                opened.borrow_mut().failed.push((known.id, error.to_string()));
+        match known.storage {
+            Storage::Free => {
+                self.freeing.add(group, None);
+                return;
             }
-            return;
+            Storage::Make => {
+                // Whoever was making it when the node stopped had told nobody: begin again.
+                if let Err(error) = self.create(&known).await {
+                    opened.borrow_mut().failed.push((known.id, error.to_string()));
+                }
+                return;
+            }
+            Storage::Open => {}
         }
         let _turn = self.turns.take(group).await;
         let (found, report) = match self.recover(group).await {
@@ -137,7 +173,7 @@ impl<R: Runtime> Shards<R> {
                 (unreadable(group), Report::default())
             }
         };
-        let shard = self.shard_on(known.id, known.settings, found, known.phase());
+        let shard = self.shard_on(known.id, found, known.terms);
         let log = shard.log();
         let mut opened = opened.borrow_mut();
         opened.shards += 1;
@@ -154,14 +190,15 @@ impl<R: Runtime> Shards<R> {
         recover::recover(&self.env, group, &names::shard_dir(&self.env.data, group)).await
     }
 
-    fn shard_on(&self, id: Identity, settings: Settings, found: Found<R>, phase: Phase) -> Rc<Shard<R>> {
+    fn shard_on(&self, id: Identity, found: Found<R>, terms: Terms) -> Rc<Shard<R>> {
         let dir = names::shard_dir(&self.env.data, id.group);
-        let log = Log::new(Rc::clone(&self.env), dir, found, settings.durability);
-        Shard::new(Rc::clone(&self.env), id, log, settings, phase)
+        let log = Log::new(Rc::clone(&self.env), dir, found, terms.settings.durability);
+        Shard::new(Rc::clone(&self.env), id, log, terms)
     }
 
     /// Creates the log of a new shard. When it resolves, the log is durable. Fine to call again after a crash.
-    pub async fn create(&self, id: Identity, settings: Settings) -> io::Result<()> {
+    pub async fn create(&self, known: &Known) -> io::Result<()> {
+        let id = known.id;
         let dir = names::shard_dir(&self.env.data, id.group);
         whole_file::create_dir(&self.env.rt, &dir).await?;
         let found = Found {
@@ -171,7 +208,7 @@ impl<R: Runtime> Shards<R> {
             producers: Producers::new(),
             damage: Vec::new(),
         };
-        self.insert(self.shard_on(id, settings, found, Phase::Open));
+        self.insert(self.shard_on(id, found, known.terms));
         Ok(())
     }
 
@@ -232,15 +269,18 @@ impl<R: Runtime> Shards<R> {
     /// [`ReadError::Away`](crate::engine::read::ReadError::Away).
     ///
     /// When it resolves, this worker has nothing of the log in memory, and no file of it open but for reads that end by
-    /// themselves. Says whether the shard was here. Dropping it leaves a shard that refuses puts: call it again.
-    pub async fn hand_over(&self, group: GroupId) -> bool {
+    /// themselves. Dropping it leaves a shard that refuses puts: call it again.
+    pub async fn hand_over(&self, group: GroupId) -> HandOver {
         let _turn = self.turns.take(group).await;
-        let Some(shard) = self.get(group) else { return false };
+        let Some(shard) = self.get(group) else { return HandOver::NotHere };
+        if shard.phase() == Phase::Sealed {
+            return HandOver::Sealed;
+        }
         shard.log().refuse(PutRefusal::Moving);
         shard.log().leave().await;
         shard.log().abandon();
         self.by_group.borrow_mut().remove(&group);
-        true
+        HandOver::Done
     }
 
     /// Opens a shard that another worker has handed over, or that could not be opened before. One that is here already
@@ -253,7 +293,7 @@ impl<R: Runtime> Shards<R> {
             return Ok(Report::default());
         }
         let (found, report) = self.recover(known.id.group).await?;
-        self.insert(self.shard_on(known.id, known.settings, found, known.phase()));
+        self.insert(self.shard_on(known.id, found, known.terms));
         Ok(report)
     }
 
@@ -289,7 +329,7 @@ impl<R: Runtime> Shards<R> {
             return;
         }
         dead.log().abandon();
-        self.insert(self.shard_on(id, dead.settings(), found, dead.phase()));
+        self.insert(self.shard_on(id, found, dead.terms()));
         tracing::warn!(group = %id.group, scanned_bytes = report.scanned_bytes, damage = report.damage.len(), "a failed shard was recovered");
     }
 

@@ -10,6 +10,7 @@ use crate::engine::shard::{PositionError, PutError};
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::shard::admission::PutRefusal;
 use crate::shard::position::StartError;
+use crate::shard::throttle::Throttled;
 use crate::types::{GroupId, WorkerId};
 
 /// How long a put waits for room in its shard before it is turned away.
@@ -87,6 +88,7 @@ impl Failure {
             }
             Self::Put(PutError::Refused(refusal)) => refused(*refusal),
             Self::Put(PutError::Stamp(stamp)) => stamped(*stamp),
+            Self::Put(PutError::Throttled(Throttled { retry_after_us })) => (ErrorCode::Throttled, *retry_after_us, 0),
             Self::OutcomeUnknown => (ErrorCode::LogFailed, 0, 0),
             Self::Overloaded => (ErrorCode::ShardOverloaded, 0, 0),
             Self::Read(error) | Self::Position(PositionError::Read(error)) => read(error),
@@ -137,6 +139,7 @@ fn read(error: &ReadError) -> (ErrorCode, u64, u64) {
         ReadError::BeforeHorizon { horizon } => (ErrorCode::BeforeHorizon, horizon.0, 0),
         ReadError::BeyondEnd { end } => (ErrorCode::BeyondEnd, end.0, 0),
         ReadError::Damaged { from, resume, .. } => (ErrorCode::DataLost, resume.0, from.0),
+        ReadError::Throttled(Throttled { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
         ReadError::Away => (ErrorCode::WrongShardMap, 0, 0),
         ReadError::Io(_) => (ErrorCode::Internal, 0, 0),
     }

@@ -18,7 +18,6 @@ use crate::catalog::{Catalog, Settings};
 use crate::engine::catalog::{CatalogLog, CatalogOpenError};
 use crate::engine::data_dir::{self, DataDir, OpenError};
 use crate::engine::env::{DiskState, Env, Tuning};
-use crate::engine::shard::Identity;
 use crate::engine::shards::{Known, Opened, Shards};
 use crate::format::node::NodeFile;
 use crate::limits::MAILBOX_MESSAGES_MAX;
@@ -376,12 +375,7 @@ async fn start<R: Runtime>(
 }
 
 fn own_shards(catalog: &Catalog, id: WorkerId, count: u16) -> Vec<Known> {
-    let own = catalog.shards_on(id, count).map(|(stream, shard)| Known {
-        id: Identity { stream: stream.id, number: shard.number, group: shard.group },
-        settings: stream.settings,
-        status: stream.status,
-    });
-    own.collect()
+    catalog.shards_on(id, count).map(|(stream, shard)| Known::of(stream, shard)).collect()
 }
 
 /// From now on messages of other workers are requests and replies.

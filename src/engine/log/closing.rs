@@ -195,3 +195,6 @@ impl<R: Runtime> Drop for Opening<'_, R> {
         log.changed.notify();
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests;

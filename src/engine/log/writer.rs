@@ -201,7 +201,9 @@ impl<R: Runtime> Log<R> {
             let mut guard = self.state.borrow_mut();
             let state = &mut *guard;
             let committed = state.marks.committed().index;
-            for Waiting { ack, receipt, .. } in state.acks.release(committed) {
+            let now = self.env.rt.wall();
+            for Waiting { ack, receipt, arrived } in state.acks.release(committed) {
+                state.latency.record(now.0.saturating_sub(arrived.0));
                 ack.sink.acked(ack.token, Ok(receipt));
             }
         }

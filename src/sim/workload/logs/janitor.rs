@@ -60,7 +60,7 @@ impl World {
         self.slots.borrow_mut().retain(|other| other.id != slot.id);
         let new = self.add_slot();
         for attempt in 0.. {
-            match shards.create(new.id, self.settings()).await {
+            match shards.create(&self.known_as(&new)).await {
                 Ok(()) => break,
                 Err(error) => {
                     let faulty = self.plan.faults.name_error != Chance::NEVER;

@@ -1,0 +1,120 @@
+//! What a command in force, or the catalogue's procedures, ask of the owner of shards.
+
+use std::rc::Rc;
+
+use super::Worker;
+use crate::catalog::{Event, Placed};
+use crate::engine::shards::Known;
+use crate::runtime::Runtime;
+use crate::runtime::local::join_all;
+use crate::server::failure::Failure;
+use crate::types::{GroupId, Offset, StreamId, WorkerId};
+
+impl<R: Runtime> Worker<R> {
+    /// Does what a command in force asks of the owner of shards.
+    pub async fn act(&self, events: Vec<Event>) -> Result<(), Failure> {
+        for event in events {
+            match event {
+                Event::StreamCreating { shards, .. } | Event::ReshardBegun { children: shards, .. } => {
+                    for known in self.own(&shards) {
+                        self.shards.create(&known).await?;
+                    }
+                }
+                Event::StreamUpdated { stream, settings, expired_before } => {
+                    for group in self.own_of(stream) {
+                        if let Some(shard) = self.shards.get(group) {
+                            shard.set_settings(settings, expired_before);
+                        }
+                    }
+                }
+                Event::ReshardFinished { closed, opened, .. } => {
+                    for known in self.own(&closed) {
+                        self.shards.close(&known);
+                    }
+                    for known in self.own(&opened) {
+                        self.shards.open_up(&known);
+                    }
+                }
+                Event::StreamDeleting { shards, .. } | Event::ShardsExpired { shards, .. } => {
+                    for known in self.own(&shards) {
+                        self.pipes.drop_shard(known.id.group);
+                        // The storage goes in the background; the catalogue's janitor waits for it.
+                        drop(self.shards.free(known.id.group));
+                    }
+                }
+                Event::ShardMoved { shard, .. } => {
+                    if self.is_own(&shard) {
+                        self.adopt(shard.group).await?;
+                    }
+                }
+                Event::ConsumerDeregistered { consumer, .. } => self.pipes.drop_consumer(consumer),
+                // Nothing that an owner of shards has a part in.
+                Event::StreamActive { .. }
+                | Event::StreamForgotten { .. }
+                | Event::ScalingBegun { .. }
+                | Event::ScalingEnded { .. }
+                | Event::ShardsForgotten { .. }
+                | Event::MetadataUpdated { .. }
+                | Event::ConsumerRegistered { .. }
+                | Event::Stored { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_own(&self, shard: &Placed) -> bool {
+        WorkerId(shard.placed_on.0 % self.count) == self.id
+    }
+
+    /// Those of the shards that are this worker's, as the catalogue has them now.
+    fn own(&self, shards: &[Placed]) -> Vec<Known> {
+        let catalog = self.catalog.borrow();
+        let own = shards.iter().filter(|shard| self.is_own(shard));
+        own.filter_map(|shard| catalog.shard(shard.group)).map(|(stream, shard)| Known::of(stream, shard)).collect()
+    }
+
+    fn own_of(&self, stream: StreamId) -> Vec<GroupId> {
+        let catalog = self.catalog.borrow();
+        let Some(stream) = catalog.stream(stream) else { return Vec::new() };
+        let own = stream.shards().iter().filter(|shard| shard.worker(self.count) == self.id);
+        own.map(|shard| shard.group).collect()
+    }
+
+    /// Holds puts to a shard; resolves to its end once everything accepted is durable.
+    pub async fn seal(&self, group: GroupId) -> Result<Offset, Failure> {
+        match self.shards.seal(group).await {
+            Some(end) => Ok(end?.offset),
+            None => Err(self.not_here(group)),
+        }
+    }
+
+    /// Lets go of a shard that another worker will open.
+    pub(super) async fn hand_over(&self, group: GroupId) -> Result<(), Failure> {
+        if !self.shards.hand_over(group).await {
+            return Err(self.not_here(group));
+        }
+        self.pipes.drop_shard(group);
+        Ok(())
+    }
+
+    /// Opens a shard that another worker has let go of.
+    pub(super) async fn adopt(&self, group: GroupId) -> Result<(), Failure> {
+        let known = {
+            let catalog = self.catalog.borrow();
+            let (stream, shard) = catalog.shard(group).ok_or(Failure::ShardUnknown(group))?;
+            Known::of(stream, shard)
+        };
+        let report = self.shards.adopt(known).await?;
+        if !report.damage.is_empty() {
+            tracing::error!(%group, damage = report.damage.len(), "a shard that moved is damaged");
+            self.quarantined.borrow_mut().insert(group);
+        }
+        Ok(())
+    }
+
+    /// Resolves once the storage of shards is gone; false if the node stops before that.
+    pub(super) async fn free(self: &Rc<Self>, groups: Vec<GroupId>) -> bool {
+        let freeing: Vec<_> = groups.into_iter().map(|group| self.shards.free(group)).collect();
+        join_all(freeing).await.into_iter().all(|is_gone| is_gone)
+    }
+}
