@@ -80,6 +80,12 @@ impl WallUs {
     pub const fn millis(self) -> u64 {
         self.0 / 1_000
     }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn second(self) -> u64 {
+        self.0 / 1_000_000
+    }
 }
 
 impl MonoUs {

@@ -2,14 +2,14 @@
 //!
 //! Creating a stream, in crash order: 1. the command is durable, the stream is *creating*; 2. every owner has its shards'
 //! logs on disk; 3. a second command makes the stream *active*; 4. the client is told. After a crash between 1. and 3. the
-//! next start goes on with 2. Deleting is the same in reverse: *deleting*, storage freed, forgotten.
+//! next start goes on with 2. Deleting is the same in reverse: *deleting*, the client is told, storage freed, forgotten.
 //!
 //! Commands reach all workers in the order they came into force: they are handed to the links before the next one is
 //! proposed.
 
 use std::rc::Rc;
 
-use crate::catalog::{Command, CreateStream, Settings, Status};
+use crate::catalog::{Command, CreateStream, Settings, Status, Tags};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
@@ -50,16 +50,19 @@ impl<R: Runtime> Admin<R> {
     /// Finishes what a crash left half done: streams that are being created or deleted.
     pub async fn finish(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
         let unfinished: Vec<_> = self.log.with(|catalog| {
-            let streams = catalog.streams().filter(|stream| stream.status != Status::Active);
+            let streams = catalog.streams().filter(|stream| !stream.status.is_serving());
             streams.map(|stream| (stream.id, stream.name.clone(), stream.status)).collect()
         });
         for (stream, name, status) in unfinished {
             let result = match status {
                 // The owners created the logs when they opened their shards.
                 Status::Creating => self.propose(worker, Command::ActivateStream { stream }).await,
-                // They freed the storage of these.
-                Status::Deleting => self.propose(worker, Command::ForgetStream { stream }).await,
-                Status::Active => Ok(()),
+                // They go on freeing the storage of these.
+                Status::Deleting => {
+                    self.forget_when_freed(worker, stream);
+                    Ok(())
+                }
+                Status::Active | Status::Updating => Ok(()),
             };
             if let Err(error) = result {
                 tracing::error!(stream = name, %error, "could not finish what the last run began");
@@ -67,7 +70,7 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
-    async fn carry_out(&self, worker: &Rc<Worker<R>>, op: AdminOp) -> Result<AdminDone, Failure> {
+    async fn carry_out(self: &Rc<Self>, worker: &Rc<Worker<R>>, op: AdminOp) -> Result<AdminDone, Failure> {
         match op {
             AdminOp::Create { name, shards, settings } => {
                 let settings = settings.applied_to(worker.options.stream_defaults);
@@ -75,6 +78,7 @@ impl<R: Runtime> Admin<R> {
                     name: name.clone(),
                     shard_count: shards,
                     settings,
+                    tags: Tags::new(),
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
@@ -85,16 +89,33 @@ impl<R: Runtime> Admin<R> {
             }
             AdminOp::Update { name, change } => {
                 let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::UpdateStream { stream, change }).await?;
+                self.propose(worker, Command::UpdateStream { stream, change, now: worker.rt.wall() }).await?;
                 Ok(self.done(stream, change.applied_to(settings)))
             }
             AdminOp::Delete { name } => {
                 let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::DeleteStream { stream }).await?;
-                self.propose(worker, Command::ForgetStream { stream }).await?;
+                self.propose(worker, Command::DeleteStream { stream, enforce: false }).await?;
+                self.forget_when_freed(worker, stream);
                 Ok(self.done(stream, settings))
             }
         }
+    }
+
+    /// Has all owners free the storage of a deleted stream, in the background, and lets the catalogue forget it afterwards.
+    /// If the node stops before that, the next start goes on with it.
+    fn forget_when_freed(self: &Rc<Self>, worker: &Rc<Worker<R>>, stream: StreamId) {
+        let (this, here) = (Rc::clone(self), Rc::clone(worker));
+        worker.rt.spawn(TaskClass::Background, async move {
+            let elsewhere: Vec<_> =
+                here.links.iter().flatten().map(|link| link.send(Op::FreeStream(stream), None)).collect();
+            let mut freed = here.free_stream(stream).await;
+            for answer in elsewhere {
+                freed &= matches!(answer.wait().await, Some(Answer::Applied(Ok(()))));
+            }
+            if freed && let Err(error) = this.propose(&here, Command::ForgetStream { stream }).await {
+                tracing::warn!(%stream, %error, "a deleted stream is forgotten by the next start only");
+            }
+        });
     }
 
     /// Puts a command into force on every worker, and waits until each has done what it asks.

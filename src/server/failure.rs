@@ -150,12 +150,42 @@ const fn catalog(error: &CatalogError) -> ErrorCode {
         CatalogError::NameTaken { .. } => ErrorCode::StreamExists,
         CatalogError::StreamUnknown { .. } => ErrorCode::StreamNotFound,
         CatalogError::StatusWrong { .. } => ErrorCode::StreamNotActive,
-        CatalogError::StreamsFull | CatalogError::ShardsFull { .. } => ErrorCode::LimitExceeded,
+        CatalogError::StreamsFull
+        | CatalogError::ShardsFull { .. }
+        | CatalogError::ModeSwitches
+        | CatalogError::Scalings
+        | CatalogError::ConsumersFull { .. }
+        | CatalogError::TagsFull => ErrorCode::LimitExceeded,
+        CatalogError::ShardUnknown { .. } => ErrorCode::ShardNotFound,
         CatalogError::NameInvalid
         | CatalogError::ShardCount { .. }
         | CatalogError::Retention { .. }
         | CatalogError::RecordBytes { .. }
         | CatalogError::NoWorkers
-        | CatalogError::NothingToChange => ErrorCode::InvalidArgument,
+        | CatalogError::NothingToChange
+        | CatalogError::Clock { .. }
+        | CatalogError::Bounds { .. }
+        | CatalogError::WarmThroughput { .. }
+        | CatalogError::Conflict { .. }
+        | CatalogError::ModeWrong { .. }
+        | CatalogError::ShardNotOpen { .. }
+        | CatalogError::ShardStateWrong { .. }
+        | CatalogError::ShardTwice { .. }
+        | CatalogError::SplitKey { .. }
+        | CatalogError::NotAdjacent { .. }
+        | CatalogError::ShardNumbersUsedUp { .. }
+        | CatalogError::NotResharding { .. }
+        | CatalogError::EndsWrong { .. }
+        | CatalogError::NotScaling { .. }
+        | CatalogError::ScaleTarget { .. }
+        | CatalogError::WorkerUnknown { .. }
+        | CatalogError::HasConsumers { .. }
+        | CatalogError::ConsumerNameInvalid
+        | CatalogError::ConsumerTaken { .. }
+        | CatalogError::ConsumerUnknown { .. }
+        | CatalogError::TagInvalid { .. }
+        | CatalogError::KeyIdInvalid
+        | CatalogError::PolicyBytes { .. }
+        | CatalogError::Store(_) => ErrorCode::InvalidArgument,
     }
 }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use crate::catalog::Status;
 use crate::engine::log::{Ack, Receipt};
 use crate::engine::shard::Put;
 use crate::format::record::{self, Records};
@@ -104,7 +103,7 @@ fn route<R: Runtime>(
     let catalog = worker.catalog.borrow();
     let stream =
         catalog.stream_by_name(put.stream).ok_or_else(|| Failure::StreamUnknown(put.stream.to_owned()).answer())?;
-    if stream.status != Status::Active {
+    if !stream.status.is_serving() {
         return Err(Failure::StreamNotActive(stream.status).answer());
     }
     record::check_body(body, put.record_count, stream.settings.record_bytes_max).map_err(ErrorAnswer::from)?;

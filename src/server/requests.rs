@@ -315,7 +315,7 @@ impl<R: Runtime> Requests<R> {
             hash_start: shard.range.start,
             hash_end: shard.range.end,
             worker: shard.worker(self.worker.count),
-            state: if shard.closed.is_some() {
+            state: if !shard.is_open() {
                 ShardState::Closed
             } else if quarantined.contains(&shard.group) {
                 ShardState::Quarantined
@@ -380,6 +380,7 @@ const fn stream_status(status: Status) -> StreamStatus {
         Status::Creating => StreamStatus::Creating,
         Status::Active => StreamStatus::Active,
         Status::Deleting => StreamStatus::Deleting,
+        Status::Updating => StreamStatus::Updating,
     }
 }
 
@@ -391,10 +392,11 @@ const fn stream_settings(settings: &catalog::Settings) -> StreamSettings {
     }
 }
 
-const fn change(settings: SettingsChange) -> catalog::SettingsChange {
+fn change(settings: SettingsChange) -> catalog::SettingsChange {
     catalog::SettingsChange {
         retention_hours: settings.retention_hours,
         record_bytes_max: settings.record_bytes_max,
         durability: settings.durability,
+        ..catalog::SettingsChange::default()
     }
 }

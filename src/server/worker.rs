@@ -353,27 +353,47 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 Event::StreamActive { .. } => {}
-                Event::StreamUpdated { stream, settings } => {
+                Event::StreamUpdated { stream, settings, expired_before } => {
                     for known in self.own_shards(stream) {
                         if let Some(shard) = self.shards.get(known.id.group) {
-                            shard.set_settings(settings, known.terms.expired_before);
+                            shard.set_settings(settings, expired_before);
                         }
                     }
                 }
                 Event::StreamDeleting { stream, .. } => {
-                    let own = self.own_shards(stream).into_iter();
-                    // All of them turn puts and reads away before the first one's storage goes.
-                    let freed: Vec<_> = own.map(|known| self.shards.free(known.id.group)).collect();
-                    for freed in freed {
-                        if !freed.await {
-                            return Err(Failure::Draining);
-                        }
+                    for known in self.own_shards(stream) {
+                        // Turned away at once, freed in the background: see `free_stream`.
+                        drop(self.shards.free(known.id.group));
                     }
                 }
                 Event::StreamForgotten { .. } => {}
+                // Nobody proposes the commands that these come from.
+                Event::ReshardBegun { .. }
+                | Event::ReshardFinished { .. }
+                | Event::ScalingBegun { .. }
+                | Event::ScalingEnded { .. }
+                | Event::ShardMoved { .. }
+                | Event::ShardsExpired { .. }
+                | Event::ShardsForgotten { .. }
+                | Event::MetadataUpdated { .. }
+                | Event::ConsumerRegistered { .. }
+                | Event::ConsumerDeregistered { .. }
+                | Event::Stored { .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// Frees the storage of this worker's shards of a stream. Resolves to true once nothing is left of them, to false if the
+    /// node stops before that.
+    pub async fn free_stream(&self, stream: StreamId) -> bool {
+        let freed: Vec<_> = self.own_shards(stream).iter().map(|known| self.shards.free(known.id.group)).collect();
+        for freed in freed {
+            if !freed.await {
+                return false;
+            }
+        }
+        true
     }
 
     fn own_shards(&self, stream: StreamId) -> Vec<Known> {
@@ -439,6 +459,10 @@ impl<R: Runtime> Worker<R> {
                 None => Err(Failure::ShardUnknown(group)),
             }),
             Op::Stats(scope) => Answer::Stats(self.stats_here(scope)),
+            Op::FreeStream(stream) => Answer::Applied(match self.free_stream(stream).await {
+                true => Ok(()),
+                false => Err(Failure::Draining),
+            }),
             Op::Admin(op) => Answer::Admin(self.admin(op).await),
             Op::Put { .. } | Op::Apply(_) => unreachable!("served in order"),
         }
