@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_lite::future;
 use thiserror::Error;
 
+pub use self::meter::rates;
 use self::meter::{Load, Meter, Wanted};
 use crate::catalog::{HashRange, Settings};
 use crate::engine::env::{DiskState, Env};

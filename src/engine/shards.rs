@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use crate::catalog::{self, Status, Stream};
+use crate::catalog::{self, ShardState, Status, Stream};
 use crate::engine::env::Env;
 use crate::engine::freeing::Freeing;
 use crate::engine::log::{DrainError, End, Found, Log};
@@ -20,7 +20,7 @@ use crate::runtime::Runtime;
 use crate::runtime::local;
 use crate::shard::admission::PutRefusal;
 use crate::shard::producers::Producers;
-use crate::types::{FilePos, FrameIndex, GroupId, Offset, WallUs};
+use crate::types::{FilePos, FrameIndex, GroupId, Offset};
 
 /// Logs that are recovered side by side: enough to keep the disk busy, few enough to keep memory small.
 const RECOVER_AT_ONCE: usize = 16;
@@ -51,16 +51,21 @@ impl Known {
     /// A shard, as the catalogue knows it.
     #[must_use]
     pub fn of(stream: &Stream, shard: &catalog::Shard) -> Self {
-        let phase = shard.closed.map_or(Phase::Open, |closed| Phase::Closed(closed.end));
+        let (phase, storage) = match shard.state {
+            ShardState::Pending => (Phase::Open, Storage::Make),
+            ShardState::Open => (Phase::Open, Storage::Open),
+            ShardState::Closed { end, .. } => (Phase::Closed(end), Storage::Open),
+            ShardState::Expired => (Phase::Open, Storage::Free),
+        };
         let storage = match stream.status {
             Status::Creating => Storage::Make,
-            Status::Active => Storage::Open,
+            Status::Active | Status::Updating => storage,
             Status::Deleting => Storage::Free,
         };
         Self {
             id: Identity { stream: stream.id, number: shard.number, group: shard.group },
             storage,
-            terms: Terms { settings: stream.settings, expired_before: WallUs(0), range: shard.range, phase },
+            terms: Terms { settings: stream.settings, expired_before: stream.expired_before(), range: shard.range, phase },
         }
     }
 }

@@ -130,7 +130,7 @@ impl Link {
             Op::Put { body, .. } => (body.len(), false),
             Op::Get { bytes_max, .. } => (*bytes_max as usize, false),
             Op::Wait { .. } => (0, true),
-            Op::Position { .. } | Op::Stats(_) | Op::Apply(_) => (0, false),
+            Op::Position { .. } | Op::Stats(_) | Op::Apply(_) | Op::FreeStream(_) => (0, false),
             Op::Admin(_) => (0, true),
         };
         let room = self.room(bytes, waits).await;

@@ -134,6 +134,8 @@ pub enum Op {
     Admin(AdminOp),
     /// A command is in force: take it over, and do what it asks of the owner of shards.
     Apply(Command),
+    /// Free the storage of the shards of a deleted stream; answered once nothing is left of them.
+    FreeStream(StreamId),
 }
 
 /// Whose counters.

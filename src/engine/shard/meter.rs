@@ -1,7 +1,7 @@
 //! What a shard with limits, or of an on-demand stream, keeps count of. Other shards have none of this: to them it costs
 //! one branch per put.
 
-use crate::catalog::{HashRange, Settings};
+use crate::catalog::{HashRange, Limits, Settings};
 use crate::format::record::{RECORD_HEADER_BYTES, Records};
 use crate::shard::throttle::{Rates, ReadLimiter, Throttled, WriteLimiter};
 use crate::shard::traffic::Recorder;
@@ -18,13 +18,29 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// What the settings of a stream want.
-    pub(super) fn by(_settings: &Settings) -> Self {
-        Self { rates: Rates::NONE, traffic: false }
+    pub(super) fn by(settings: &Settings) -> Self {
+        Self { rates: rates(&settings.limits), traffic: settings.mode.is_on_demand() }
     }
 
     /// Whether there is anything to count.
     pub(super) fn is_any(&self) -> bool {
         self.traffic || self.rates != Rates::NONE
+    }
+}
+
+/// The limits of a stream as rates.
+#[must_use]
+pub fn rates(limits: &Limits) -> Rates {
+    match limits {
+        Limits::None => Rates::NONE,
+        Limits::Aws => Rates::AWS,
+        Limits::Custom(limits) => Rates {
+            write_records_s: limits.write_records_s.into(),
+            write_bytes_s: limits.write_bytes_s,
+            read_calls_s: limits.read_calls_s.into(),
+            read_bytes_s: limits.read_bytes_s,
+            fanout_bytes_s: limits.fanout_bytes_s,
+        },
     }
 }
 
