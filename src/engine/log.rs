@@ -339,6 +339,16 @@ impl<R: Runtime> Log<R> {
         self.changed.notify();
     }
 
+    /// Takes puts again that were refused for this reason, and no other one.
+    pub(in crate::engine) fn admit_again(&self, refusal: PutRefusal) {
+        let mut state = self.state.borrow_mut();
+        if state.admission.refusal() == Some(refusal) {
+            state.admission.reopen();
+        }
+        drop(state);
+        self.changed.notify();
+    }
+
     /// Losses found by recovery that the operator has not accepted.
     pub fn damage(&self) -> Vec<Gap> {
         self.state.borrow().damage.clone()

@@ -34,6 +34,8 @@ pub enum Phase {
     /// It takes puts.
     #[default]
     Open,
+    /// It will take puts once its parents are closed.
+    Pending,
     /// Puts wait: its end is being agreed upon.
     Sealed,
     /// It was split or merged; nothing is ever stored from this offset on.
@@ -168,6 +170,7 @@ impl<R: Runtime> Shard<R> {
         let Terms { settings, expired_before, range, phase } = terms;
         match phase {
             Phase::Open => {}
+            Phase::Pending => log.refuse(PutRefusal::Creating),
             Phase::Sealed => log.hold(),
             Phase::Closed(end) if log.marks().committed().offset == end => log.refuse(PutRefusal::Closed),
             // What it has is not what it had. Its readers must not be told that they have read all of it.
@@ -232,6 +235,14 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// Lets puts into a shard whose parents are closed.
+    pub(super) fn open_up(&self) {
+        if self.phase.get() == Phase::Pending {
+            self.phase.set(Phase::Open);
+            self.log.admit_again(PutRefusal::Creating);
+        }
+    }
+
     /// Closes the shard at its end, for good.
     pub(super) fn close(&self, end: Offset) {
         let accepted = self.log.marks().accepted().offset;
@@ -279,6 +290,11 @@ impl<R: Runtime> Shard<R> {
     fn with_meter<T>(&self, look: impl FnOnce(&mut Meter, MonoUs) -> T) -> Option<T> {
         let now = self.env.rt.now();
         self.meter.borrow_mut().as_deref_mut().map(|meter| look(meter, now))
+    }
+
+    /// Whether puts and reads are counted against limits, or for a stream on demand.
+    pub fn is_metered(&self) -> bool {
+        self.metered.get()
     }
 
     /// What is known of its traffic; only shards of on-demand streams keep count.

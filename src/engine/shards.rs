@@ -52,7 +52,7 @@ impl Known {
     #[must_use]
     pub fn of(stream: &Stream, shard: &catalog::Shard) -> Self {
         let (phase, storage) = match shard.state {
-            ShardState::Pending => (Phase::Open, Storage::Make),
+            ShardState::Pending => (Phase::Pending, Storage::Make),
             ShardState::Open => (Phase::Open, Storage::Open),
             ShardState::Closed { end, .. } => (Phase::Closed(end), Storage::Open),
             ShardState::Expired => (Phase::Open, Storage::Free),
@@ -266,6 +266,13 @@ impl<R: Runtime> Shards<R> {
     pub fn close(&self, group: GroupId, end: Offset) {
         if let Some(shard) = self.get(group) {
             shard.close(end);
+        }
+    }
+
+    /// Lets puts into a shard whose parents are closed.
+    pub fn open_up(&self, group: GroupId) {
+        if let Some(shard) = self.get(group) {
+            shard.open_up();
         }
     }
 

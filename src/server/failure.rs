@@ -2,13 +2,15 @@
 
 use thiserror::Error;
 
-use crate::catalog::{CatalogError, Status};
+use crate::catalog::{CatalogError, Status, StoreError};
 use crate::engine::catalog::ProposeError;
-use crate::engine::log::StampError;
+use crate::engine::log::{DrainError, StampError};
 use crate::engine::read::ReadError;
+use crate::engine::recover::RecoverError;
 use crate::engine::shard::{PositionError, PutError};
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::shard::admission::PutRefusal;
+use crate::shard::fanout::InUse;
 use crate::shard::position::StartError;
 use crate::shard::throttle::Throttled;
 use crate::types::{GroupId, WorkerId};
@@ -43,6 +45,38 @@ pub enum Failure {
     /// No such shard, or no longer.
     #[error("there is no shard with group {0}")]
     ShardUnknown(GroupId),
+    /// The shard is changing its worker.
+    #[error("shard with group {0} is moving to another worker")]
+    ShardMoving(GroupId),
+    /// The shard is damaged, and cannot be split, merged or moved before it is repaired.
+    #[error("shard with group {0} is damaged")]
+    Quarantined(GroupId),
+    /// The shard does not come to an end.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// The shard cannot be opened where it moved to.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// A reshard takes longer than a client is kept waiting.
+    #[error("the shards are still being split and merged; it goes on")]
+    StillUnderWay,
+    /// The stream has no such consumer.
+    #[error("the stream has no consumer {0}")]
+    ConsumerUnknown(String),
+    /// The consumer subscribed to the shard a moment ago.
+    #[error(transparent)]
+    PipeInUse(#[from] InUse),
+    /// A newer subscription of the consumer has the pipe now.
+    #[error("a newer subscription of the same consumer took over")]
+    TakenOver,
+    /// Somebody holds the lease.
+    #[error("somebody holds the lease")]
+    LeaseHeld {
+        /// By which grant.
+        token: u64,
+        /// Microseconds until it runs out.
+        left_us: u64,
+    },
     /// The catalogue takes no such change.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -99,10 +133,20 @@ impl Failure {
             Self::StreamUnknown(_) => (ErrorCode::StreamNotFound, 0, 0),
             Self::StreamNotActive(_) => (ErrorCode::StreamNotActive, 0, 0),
             Self::ShardUnknown(_) => (ErrorCode::ShardNotFound, 0, 0),
-            Self::Catalog(error) => (catalog(error), 0, 0),
+            Self::ShardMoving(_) => (ErrorCode::WrongShardMap, 0, 0),
+            Self::Quarantined(_) => (ErrorCode::ShardQuarantined, 0, 0),
+            Self::Drain(DrainError::Refused(refusal)) => refused(*refusal),
+            Self::Drain(DrainError::NotHeld) => (ErrorCode::ReshardInProgress, 0, 0),
+            Self::Recover(_) => (ErrorCode::Internal, 0, 0),
+            Self::StillUnderWay => (ErrorCode::Timeout, 0, 0),
+            Self::ConsumerUnknown(_) => (ErrorCode::ConsumerNotFound, 0, 0),
+            Self::PipeInUse(InUse { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
+            Self::TakenOver => (ErrorCode::SubscriptionTakenOver, 0, 0),
+            Self::LeaseHeld { token, left_us } => (ErrorCode::LeaseHeld, *token, left_us.div_ceil(1_000)),
+            Self::Catalog(error) => catalog(error),
             Self::Propose(ProposeError::Closed(refusal)) => refused(*refusal),
             Self::Propose(ProposeError::OutcomeUnknown) => (ErrorCode::LogFailed, 0, 0),
-            Self::Propose(ProposeError::Refused(error)) => (catalog(error), 0, 0),
+            Self::Propose(ProposeError::Refused(error)) => catalog(error),
             Self::WorkerGone(_) | Self::Draining => (ErrorCode::Draining, 0, 0),
             Self::Invalid(_) => (ErrorCode::InvalidArgument, 0, 0),
             Self::Io(_) => (ErrorCode::Internal, 0, 0),
@@ -145,18 +189,28 @@ fn read(error: &ReadError) -> (ErrorCode, u64, u64) {
     }
 }
 
-const fn catalog(error: &CatalogError) -> ErrorCode {
+fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
+    let plain = |code| (code, 0, 0);
     match error {
-        CatalogError::NameTaken { .. } => ErrorCode::StreamExists,
-        CatalogError::StreamUnknown { .. } => ErrorCode::StreamNotFound,
-        CatalogError::StatusWrong { .. } => ErrorCode::StreamNotActive,
+        CatalogError::NameTaken { .. } => plain(ErrorCode::StreamExists),
+        CatalogError::StreamUnknown { .. } => plain(ErrorCode::StreamNotFound),
+        // A change of its shards that is under way forbids another one; anything else comes and goes by itself.
+        CatalogError::StatusWrong { status: Status::Updating, .. } => plain(ErrorCode::ReshardInProgress),
+        CatalogError::StatusWrong { .. } => plain(ErrorCode::StreamNotActive),
         CatalogError::StreamsFull
         | CatalogError::ShardsFull { .. }
         | CatalogError::ModeSwitches
         | CatalogError::Scalings
-        | CatalogError::ConsumersFull { .. }
-        | CatalogError::TagsFull => ErrorCode::LimitExceeded,
-        CatalogError::ShardUnknown { .. } => ErrorCode::ShardNotFound,
+        | CatalogError::ScaleTarget { .. }
+        | CatalogError::ShardNumbersUsedUp { .. }
+        | CatalogError::TagsFull => plain(ErrorCode::LimitExceeded),
+        CatalogError::ConsumersFull { max } => (ErrorCode::LimitExceeded, *max as u64, 0),
+        CatalogError::ShardUnknown { .. } => plain(ErrorCode::ShardNotFound),
+        CatalogError::ModeWrong { .. } => plain(ErrorCode::WrongMode),
+        CatalogError::HasConsumers { count, .. } => (ErrorCode::HasConsumers, *count as u64, 0),
+        CatalogError::ConsumerTaken { .. } => plain(ErrorCode::ConsumerExists),
+        CatalogError::ConsumerUnknown { .. } => plain(ErrorCode::ConsumerNotFound),
+        CatalogError::Store(error) => store(error),
         CatalogError::NameInvalid
         | CatalogError::ShardCount { .. }
         | CatalogError::Retention { .. }
@@ -167,25 +221,33 @@ const fn catalog(error: &CatalogError) -> ErrorCode {
         | CatalogError::Bounds { .. }
         | CatalogError::WarmThroughput { .. }
         | CatalogError::Conflict { .. }
-        | CatalogError::ModeWrong { .. }
         | CatalogError::ShardNotOpen { .. }
         | CatalogError::ShardStateWrong { .. }
         | CatalogError::ShardTwice { .. }
         | CatalogError::SplitKey { .. }
         | CatalogError::NotAdjacent { .. }
-        | CatalogError::ShardNumbersUsedUp { .. }
         | CatalogError::NotResharding { .. }
         | CatalogError::EndsWrong { .. }
         | CatalogError::NotScaling { .. }
-        | CatalogError::ScaleTarget { .. }
         | CatalogError::WorkerUnknown { .. }
-        | CatalogError::HasConsumers { .. }
         | CatalogError::ConsumerNameInvalid
-        | CatalogError::ConsumerTaken { .. }
-        | CatalogError::ConsumerUnknown { .. }
         | CatalogError::TagInvalid { .. }
         | CatalogError::KeyIdInvalid
-        | CatalogError::PolicyBytes { .. }
-        | CatalogError::Store(_) => ErrorCode::InvalidArgument,
+        | CatalogError::PolicyBytes { .. } => plain(ErrorCode::InvalidArgument),
+    }
+}
+
+fn store(error: &StoreError) -> (ErrorCode, u64, u64) {
+    match error {
+        StoreError::Full { .. } => (ErrorCode::StoreFull, 0, 0),
+        StoreError::Absent | StoreError::VersionWrong { current: None } => (ErrorCode::VersionMismatch, 0, 0),
+        StoreError::VersionWrong { current: Some(version) } => (ErrorCode::VersionMismatch, *version, 1),
+        StoreError::LeaseHeld { token, .. } => (ErrorCode::LeaseLost, *token, 0),
+        StoreError::LeaseOver { .. } => (ErrorCode::LeaseLost, 0, 0),
+        StoreError::SpaceInvalid
+        | StoreError::KeyInvalid
+        | StoreError::ValueBytes { .. }
+        | StoreError::OwnerInvalid
+        | StoreError::LeaseTtl { .. } => (ErrorCode::InvalidArgument, 0, 0),
     }
 }

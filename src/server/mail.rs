@@ -13,6 +13,7 @@ use crate::format::node::NodeFile;
 use crate::protocol::messages::ReadState;
 use crate::server::failure::Failure;
 use crate::server::pipes::{Asked, Held};
+use crate::server::worker::EachPut;
 use crate::shard::fanout::Ticket;
 use crate::shard::position::{Bounds, Start};
 use crate::types::{GroupId, Offset, ProducerStamp, ShardNumber, StreamId, Traffic, WorkerId};
@@ -82,6 +83,8 @@ pub enum Op {
         body_crc: u32,
         /// The records.
         body: Bytes,
+        /// Whether each record passes the stream's limits, or does not, by itself.
+        each: bool,
     },
     /// Read frames.
     Get {
@@ -134,8 +137,6 @@ pub enum Op {
     Admin(AdminOp),
     /// A command is in force: take it over, and do what it asks of the owner of shards.
     Apply(Command),
-    /// Free the storage of the shards of a deleted stream; answered once nothing is left of them.
-    FreeStream(StreamId),
 }
 
 /// Whose counters.
@@ -330,8 +331,9 @@ pub struct Stored {
 
 /// What came of an operation.
 pub enum Answer {
-    /// Of [`Op::Put`].
-    Put(Result<Receipt, Failure>),
+    /// Of [`Op::Put`]: what was stored, and which records passed the stream's limits if each was looked at by itself. No
+    /// receipt if none passed.
+    Put(Result<(Option<Receipt>, EachPut), Failure>),
     /// Of [`Op::Get`]: frames, and where the reader stands.
     Get(Result<(Bytes, ReadState), Failure>),
     /// Of [`Op::Wait`]: look again.

@@ -10,7 +10,7 @@ mod reads;
 mod stats;
 
 pub use puts::{EachPut, Waiter};
-pub use reads::Got;
+pub use reads::{Got, wait_out};
 
 use crate::catalog::Catalog;
 use crate::engine::shard::Shard;

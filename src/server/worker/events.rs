@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::Worker;
 use crate::catalog::{Event, Placed};
-use crate::engine::shards::Known;
+use crate::engine::log::DrainError;
+use crate::engine::shard::Phase;
+use crate::engine::shards::{HandOver, Known};
 use crate::runtime::Runtime;
 use crate::runtime::local::join_all;
 use crate::server::failure::Failure;
@@ -29,10 +31,12 @@ impl<R: Runtime> Worker<R> {
                 }
                 Event::ReshardFinished { closed, opened, .. } => {
                     for known in self.own(&closed) {
-                        self.shards.close(&known);
+                        if let Phase::Closed(end) = known.terms.phase {
+                            self.shards.close(known.id.group, end);
+                        }
                     }
                     for known in self.own(&opened) {
-                        self.shards.open_up(&known);
+                        self.shards.open_up(known.id.group);
                     }
                 }
                 Event::StreamDeleting { shards, .. } | Event::ShardsExpired { shards, .. } => {
@@ -90,8 +94,10 @@ impl<R: Runtime> Worker<R> {
 
     /// Lets go of a shard that another worker will open.
     pub(super) async fn hand_over(&self, group: GroupId) -> Result<(), Failure> {
-        if !self.shards.hand_over(group).await {
-            return Err(self.not_here(group));
+        match self.shards.hand_over(group).await {
+            HandOver::Done => {}
+            HandOver::NotHere => return Err(self.not_here(group)),
+            HandOver::Sealed => return Err(Failure::Drain(DrainError::NotHeld)),
         }
         self.pipes.drop_shard(group);
         Ok(())

@@ -9,7 +9,7 @@ use futures_lite::future;
 use super::{Home, Worker};
 use crate::catalog::ConsumerId;
 use crate::engine::read::ReadError;
-use crate::engine::shard::Shard;
+use crate::engine::shard::{Shard, rates};
 use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX};
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
@@ -134,7 +134,7 @@ impl<R: Runtime> Worker<R> {
 
     /// How much of `bytes_max` may go through a pipe now.
     fn pace(&self, shard: &Shard<R>, held: Held, bytes_max: u32) -> Result<u32, Failure> {
-        match self.pipes.pace(self.rt.now(), held, &shard.rates()) {
+        match self.pipes.pace(self.rt.now(), held, &rates(&shard.settings().limits)) {
             Some(Pace::Now { bytes }) => Ok(u32::try_from(bytes).unwrap_or(u32::MAX).min(bytes_max)),
             Some(Pace::Later { after_us: retry_after_us }) => {
                 Err(Failure::Read(ReadError::Throttled(Throttled { retry_after_us })))
@@ -172,7 +172,7 @@ impl<R: Runtime> Worker<R> {
 
     pub(super) fn take_pipe_here(&self, asked: Asked) -> Result<Ticket, Failure> {
         let shard = self.shards.get(asked.group).ok_or_else(|| self.not_here(asked.group))?;
-        Ok(self.pipes.take(self.rt.now(), asked, &shard.rates())?)
+        Ok(self.pipes.take(self.rt.now(), asked, &rates(&shard.settings().limits))?)
     }
 
     /// Gives a pipe back, wherever it is.
