@@ -126,7 +126,7 @@ error_codes! {
     StreamExists = 65,
     /// The stream is being created or deleted.
     StreamNotActive = 66,
-    /// No shard on this node has this group.
+    /// No shard on this node has this group or number.
     ShardNotFound = 67,
     /// The shard has moved or the key's range belongs to another shard. Details: version of the catalogue.
     WrongShardMap = 68,

@@ -247,6 +247,10 @@ impl Link {
                 self.write(ok(opcode), &answer, &[]);
             }
             Request::PutKeyed(_) => unreachable!("the client routes by itself"),
+            _ => {
+                let error = ErrorAnswer::new(ErrorCode::UnsupportedOpcode).details(opcode as u64, 0);
+                self.fail(opcode as u8, correlation, &error);
+            }
         }
     }
 
