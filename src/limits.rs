@@ -143,12 +143,6 @@ pub const STORE_BYTES_MAX: usize = 64 << 20;
 /// Longest name of the owner of a lease.
 pub const LEASE_OWNER_BYTES_MAX: usize = 128;
 
-/// Shortest lease: any shorter, and a pause of the holder's machine would cost it the lease.
-pub const LEASE_TTL_MS_MIN: u32 = 100;
-
-/// Longest lease: nobody waits longer for a dead holder.
-pub const LEASE_TTL_MS_MAX: u32 = 3_600_000;
-
 /// With `durability = interval`: the longest time acknowledged bytes stay unsynced.
 pub const SYNC_INTERVAL_US: u64 = 50_000;
 
@@ -181,38 +175,17 @@ pub const PAGE_MAX: u32 = 1_000;
 /// Operations in the plan of one scaling: at most every inner boundary of the old shards and of the new ones.
 pub const SCALE_STEPS_MAX: usize = 2 * SHARDS_PER_STREAM_MAX as usize;
 
-/// Registered consumers of one stream.
-pub const CONSUMERS_PER_STREAM_MAX: usize = 50;
-
-/// Longest name of a consumer, as in Kinesis.
-pub const CONSUMER_NAME_BYTES_MAX: usize = 128;
-
-/// Tags of one stream or consumer, as in Kinesis.
-pub const TAGS_MAX: usize = 50;
-
 /// Longest key of a tag: 128 characters, as in Kinesis, of 4 bytes of UTF-8.
-pub const TAG_KEY_BYTES_MAX: usize = 128 * 4;
+pub const TAG_KEY_BYTES_MAX: usize = TAG_KEY_CHARS_MAX * 4;
 
 /// Longest value of a tag: 256 characters, as in Kinesis, of 4 bytes of UTF-8.
-pub const TAG_VALUE_BYTES_MAX: usize = 256 * 4;
-
-/// Largest policy of a stream, as in Kinesis: 20 KiB.
-pub const POLICY_BYTES_MAX: usize = 20 * 1024;
+pub const TAG_VALUE_BYTES_MAX: usize = TAG_VALUE_CHARS_MAX * 4;
 
 /// Longest name of an encryption key, as in Kinesis.
-pub const ENCRYPTION_KEY_BYTES_MAX: usize = 2048;
-
-/// Longest name of a space of the store.
-pub const STORE_SPACE_BYTES_MAX: usize = 128;
-
-/// Longest key in the store.
-pub const STORE_KEY_BYTES_MAX: usize = 256;
-
-/// Largest value in the store: a checkpoint with room to spare, not a place for data.
-pub const STORE_VALUE_BYTES_MAX: usize = 4096;
+pub const ENCRYPTION_KEY_BYTES_MAX: usize = KMS_KEY_ID_BYTES_MAX;
 
 /// Longest name of the holder of a lease.
-pub const STORE_OWNER_BYTES_MAX: usize = 128;
+pub const STORE_OWNER_BYTES_MAX: usize = LEASE_OWNER_BYTES_MAX;
 
 /// Items in one page of the store: that many of the largest fit the args of one message.
 pub const STORE_PAGE_MAX: u32 = 200;

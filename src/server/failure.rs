@@ -77,6 +77,12 @@ pub enum Failure {
         /// Microseconds until it runs out.
         left_us: u64,
     },
+    /// The lease with the token that was sent is over.
+    #[error("the lease is over: it was given back, has been taken over, or never was")]
+    LeaseLost {
+        /// The token of the lease there is; 0 if there is none.
+        current: u64,
+    },
     /// The catalogue takes no such change.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -143,6 +149,7 @@ impl Failure {
             Self::PipeInUse(InUse { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
             Self::TakenOver => (ErrorCode::SubscriptionTakenOver, 0, 0),
             Self::LeaseHeld { token, left_us } => (ErrorCode::LeaseHeld, *token, left_us.div_ceil(1_000)),
+            Self::LeaseLost { current } => (ErrorCode::LeaseLost, *current, 0),
             Self::Catalog(error) => catalog(error),
             Self::Propose(ProposeError::Closed(refusal)) => refused(*refusal),
             Self::Propose(ProposeError::OutcomeUnknown) => (ErrorCode::LogFailed, 0, 0),
@@ -201,7 +208,6 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
         | CatalogError::ShardsFull { .. }
         | CatalogError::ModeSwitches
         | CatalogError::Scalings
-        | CatalogError::ScaleTarget { .. }
         | CatalogError::ShardNumbersUsedUp { .. }
         | CatalogError::TagsFull => plain(ErrorCode::LimitExceeded),
         CatalogError::ConsumersFull { max } => (ErrorCode::LimitExceeded, *max as u64, 0),
@@ -229,6 +235,7 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
         | CatalogError::NotResharding { .. }
         | CatalogError::EndsWrong { .. }
         | CatalogError::NotScaling { .. }
+        | CatalogError::ScaleTarget { .. }
         | CatalogError::WorkerUnknown { .. }
         | CatalogError::ConsumerNameInvalid
         | CatalogError::TagInvalid { .. }

@@ -308,8 +308,10 @@ pub enum AdminDone {
 /// What came of an operation on stored values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreDone {
-    /// The version a value has now; `None` if it is gone.
-    Version(Option<u64>),
+    /// The version a value has now.
+    Version(u64),
+    /// There is no value now; whether there was one.
+    Deleted(bool),
     /// The lease that was granted, and the value it is on.
     Claimed(u64, Stored),
     /// Values, and whether there are more.

@@ -244,7 +244,7 @@ async fn lead<R: Runtime>(
     for link in links.iter().flatten() {
         link.post(Mail::Boot(Box::new(Boot { node: dir.node, catalog: catalog.copy() })));
     }
-    let admin = Admin::new(catalog);
+    let admin = Admin::new(catalog, rt.now());
     let boot = Boot { node: dir.node, catalog: admin.log().copy() };
     let started = start(rt, WorkerId(0), options, links, env, boot, Some(Rc::clone(&admin))).await;
     let (worker, listeners, opened) = match started {
@@ -278,6 +278,7 @@ async fn lead<R: Runtime>(
     opening.tell(&worker);
     receive_all(&worker, inboxes);
     admin.finish(&worker).await;
+    rt.spawn(TaskClass::Background, Rc::clone(&admin).tend(Rc::clone(&worker)));
     let listen = listeners.shared.local_addr().map_err(|error| listen_error(options.listen, error))?;
     let streams = worker.catalog.borrow().streams().len();
     supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, streams, opened: total });
@@ -460,6 +461,7 @@ async fn watch<R: Runtime>(worker: Rc<Worker<R>>) {
             Err(error) => tracing::warn!(%error, "could not look at the disk"),
         }
         worker.shards.reopen_dead().await;
+        worker.pipes.forget_idle(worker.rt.now());
         if round % EXPIRE_EVERY == 0 {
             let freed = worker.shards.expire().await;
             if freed > 0 {

@@ -17,6 +17,7 @@ use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
 use crate::limits::RECEIVE_BUDGET_BYTES;
+use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::admin::Admin;
@@ -239,6 +240,17 @@ impl<R: Runtime> Worker<R> {
             Op::Free(groups) => Answer::Freed(self.free(groups).await),
             Op::Admin(op) => Answer::Admin(self.admin(op).await),
             Op::Put { .. } | Op::Apply(_) => unreachable!("served in order"),
+        }
+    }
+
+    /// What the native protocol answers to a failure. Who has to look at the map again is told how new it has to be.
+    pub fn error(&self, failure: &Failure) -> ErrorAnswer<'static> {
+        let answer = failure.answer();
+        match answer.known() {
+            Some(ErrorCode::ShardClosed | ErrorCode::WrongShardMap) => {
+                answer.details(self.catalog.borrow().version(), 0)
+            }
+            _ => answer,
         }
     }
 

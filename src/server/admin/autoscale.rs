@@ -94,7 +94,7 @@ impl<R: Runtime> Admin<R> {
     async fn traffic(&self, worker: &Rc<Worker<R>>, stream: StreamId) -> Result<BTreeMap<ShardNumber, Traffic>, Failure> {
         let mut all: BTreeMap<_, _> = worker.traffic(stream).into_iter().collect();
         let elsewhere = worker.links.iter().flatten().map(async |link| match link.call(Op::Traffic(stream)).await? {
-            Answer::Traffic(traffic) => Ok(traffic),
+            Answer::Traffic(traffic) => Ok::<_, Failure>(traffic),
             _ => unreachable!("traffic is answered as traffic"),
         });
         for traffic in join_all(elsewhere).await {

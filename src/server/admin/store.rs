@@ -6,7 +6,9 @@
 use std::rc::Rc;
 
 use super::Admin;
-use crate::catalog::{Catalog, Command, Event, Item, Lease, Name, StoreCommand, StoreError};
+use crate::catalog::{
+    Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError,
+};
 use crate::runtime::Runtime;
 use crate::server::failure::Failure;
 use crate::server::mail::{StoreDone, StoreOp, Stored};
@@ -20,17 +22,7 @@ impl<R: Runtime> Admin<R> {
             StoreOp::Change(StoreCommand::Claim { name, owner, ttl_ms, take_from }) => {
                 self.claim(worker, name, owner, ttl_ms, take_from).await
             }
-            StoreOp::Change(command) => {
-                let name = command.name().clone();
-                let version = self.change(command).await?.0;
-                self.log.with(|catalog| {
-                    let held = catalog.store().get(&name.space, &name.key).is_some_and(|item| item.lease.is_some());
-                    if !held {
-                        self.deadlines.borrow_mut().forget(&name.space, &name.key);
-                    }
-                });
-                Ok(StoreDone::Version(version))
-            }
+            StoreOp::Change(command) => self.put_or_release(worker, command).await,
             StoreOp::Get { space, key } => Ok(self.log.with(|catalog| {
                 let item = catalog.store().get(&space, &key);
                 let items = item.map(|item| self.stored(now, &space, &key, item)).into_iter().collect();
@@ -49,6 +41,44 @@ impl<R: Runtime> Admin<R> {
                 StoreDone::Held(renewals.iter().map(renew).collect())
             })),
         }
+    }
+
+    async fn put_or_release(&self, worker: &Worker<R>, command: StoreCommand) -> Result<StoreDone, Failure> {
+        let name = command.name().clone();
+        let (is_deletion, whatever, is_fenced) = match &command {
+            StoreCommand::Delete { expect, token, .. } => (true, *expect == Expect::Any, token.is_some()),
+            StoreCommand::Put { token, .. } => (false, false, token.is_some()),
+            StoreCommand::Claim { .. } | StoreCommand::Release { .. } => (false, false, true),
+        };
+        let version = match self.change(command).await {
+            Ok((version, _)) => version,
+            Err(Failure::Catalog(CatalogError::Store(error))) => {
+                return match error {
+                    // Nothing there, and nothing wanted.
+                    StoreError::Absent if is_deletion && whatever => Ok(StoreDone::Deleted(false)),
+                    StoreError::LeaseHeld { .. } if !is_fenced => {
+                        Err(self.lease_held(worker, &name).unwrap_or(Failure::Catalog(error.into())))
+                    }
+                    StoreError::LeaseHeld { .. } | StoreError::LeaseOver { .. } => {
+                        Err(Failure::LeaseLost { current: self.token_of(&name) })
+                    }
+                    error => Err(Failure::Catalog(error.into())),
+                };
+            }
+            Err(failure) => return Err(failure),
+        };
+        if self.token_of(&name) == 0 {
+            self.deadlines.borrow_mut().forget(&name.space, &name.key);
+        }
+        Ok(if is_deletion { StoreDone::Deleted(true) } else { StoreDone::Version(version.unwrap_or(0)) })
+    }
+
+    /// The token of the lease there is on a value; 0 if there is none.
+    fn token_of(&self, name: &Name) -> u64 {
+        self.log.with(|catalog| {
+            let lease = catalog.store().get(&name.space, &name.key).and_then(|item| item.lease.as_ref());
+            lease.map_or(0, |lease| lease.token)
+        })
     }
 
     /// Grants a lease that nobody has, that has run out, or that is to be taken from its holder.
