@@ -38,7 +38,7 @@ fn create(name: &str, shard_count: u32) -> Command {
 /// A catalogue with a stream in each status, a shard in each state, and everything that can be noted.
 fn varied() -> Catalog {
     let mut catalog = Catalog::new();
-    let [one, two, three, four] = [1, 2, 3, 4].map(StreamId);
+    let [one, two, three, four] = [1, 2, 3, 5].map(StreamId);
     let split = |stream, shard, at, now| {
         let ops = vec![ReshardOp::Split { shard: ShardNumber(shard), at: HashKey(at) }];
         Command::Reshard(Reshard { stream, ops, by_node: true, now, workers: 3 })

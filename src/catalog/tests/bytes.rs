@@ -68,7 +68,10 @@ fn samples() -> Vec<(Command, &'static str)> {
     let name = || name("s/p", "k");
     let value = || "v".into();
     vec![
-        (Command::CreateStream(created()), "@"),
+        (
+            Command::CreateStream(created()),
+            "02010000040061622e6303000000300000000000200001000000010203040506000010000000",
+        ),
         (
             Command::CreateStream(CreateStream {
                 shard_count: 0,
@@ -76,37 +79,82 @@ fn samples() -> Vec<(Command, &'static str)> {
                 tags: tags(&[("k", "v"), ("l", "")]),
                 ..created()
             }),
-            "@",
+            "02010000040061622e6300000000180000000000100000020101010000000200000000000000030000000400000000000000050000000000000006000000070000000800000001020304050600001000020001006b01007601006c0000",
         ),
-        (Command::ActivateStream { stream }, "@"),
-        (change(SettingsChange { retention_hours: Some(72), ..SettingsChange::default() }), "@"),
-        (change(all), "@"),
-        (change(plain), "@"),
-        (Command::DeleteStream { stream, enforce: false }, "@"),
-        (Command::DeleteStream { stream, enforce: true }, "@"),
-        (Command::ForgetStream { stream }, "@"),
-        (Command::Reshard(Reshard { stream, ops, by_node: true, now: TIME, workers: 16 }), "@"),
-        (Command::FinishReshard { stream, ends: vec![(ShardNumber(8), Offset(9))], now: TIME }, "@"),
-        (Command::MoveShard { stream, shard: ShardNumber(10), to: WorkerId(11) }, "@"),
-        (Command::ScaleStream { stream, target: 12, now: TIME }, "@"),
-        (Command::ExpireShards { stream, shards: shards.clone() }, "@"),
-        (Command::ForgetShards { stream, shards }, "@"),
-        (Command::ScaleDone { stream }, "@"),
-        (Command::TagStream { stream, consumer: None, set: tags(&[("k", "v")]), remove: vec!["gone".to_owned()] }, "@"),
-        (Command::TagStream { stream, consumer: Some(consumer), set: Tags::new(), remove: Vec::new() }, "@"),
-        (Command::SetEncryption { stream, key_id: Some("key".to_owned()) }, "@"),
-        (Command::SetEncryption { stream, key_id: None }, "@"),
-        (Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }, "@"),
-        (Command::SetPolicy { stream, consumer: None, policy: Some("{}".to_owned()) }, "@"),
-        (Command::SetPolicy { stream, consumer: Some(consumer), policy: None }, "@"),
-        (Command::RegisterConsumer { stream, name: "c".to_owned(), tags: tags(&[("k", "v")]), now: TIME }, "@"),
-        (Command::DeregisterConsumer { stream, consumer }, "@"),
-        (store(StoreCommand::Put { name: name(), value: value(), expect: Expect::Any, token: None }), "@"),
-        (store(StoreCommand::Put { name: name(), value: value(), expect: Expect::Version(13), token: Some(14) }), "@"),
-        (store(StoreCommand::Delete { name: name(), expect: Expect::Absent, token: None }), "@"),
-        (store(StoreCommand::Delete { name: name(), expect: Expect::Any, token: Some(14) }), "@"),
-        (store(StoreCommand::Claim { name: name(), owner: "me".to_owned(), ttl_ms: 15, take_from: Some(16) }), "@"),
-        (store(StoreCommand::Release { name: name(), token: 17 }), "@"),
+        (Command::ActivateStream { stream }, "020200000201000000000000"),
+        (
+            change(SettingsChange { retention_hours: Some(72), ..SettingsChange::default() }),
+            "02030000020100000000000001020304050600000148000000",
+        ),
+        (
+            change(all),
+            "02030000020100000000000001020304050600007f1800000000040000000201000000020000000000000003000000040000000000000005000000000000000106000000070000000108000000",
+        ),
+        (change(plain), "020300000201000000000000010203040506000038010000"),
+        (Command::DeleteStream { stream, enforce: false }, "02040000020100000000000000"),
+        (Command::DeleteStream { stream, enforce: true }, "02040000020100000000000001"),
+        (Command::ForgetStream { stream }, "020500000201000000000000"),
+        (
+            Command::Reshard(Reshard { stream, ops, by_node: true, now: TIME, workers: 16 }),
+            "021000000201000000000000010102030405060000100002000000000100000002000000000000000000000000000000010300000004000000",
+        ),
+        (
+            Command::FinishReshard { stream, ends: vec![(ShardNumber(8), Offset(9))], now: TIME },
+            "021100000201000000000000010203040506000001000000080000000900000000000000",
+        ),
+        (
+            Command::MoveShard { stream, shard: ShardNumber(10), to: WorkerId(11) },
+            "0212000002010000000000000a0000000b00",
+        ),
+        (Command::ScaleStream { stream, target: 12, now: TIME }, "0213000002010000000000000c0000000102030405060000"),
+        (Command::ExpireShards { stream, shards: shards.clone() }, "021400000201000000000000020000000500000006000000"),
+        (Command::ForgetShards { stream, shards }, "021500000201000000000000020000000500000006000000"),
+        (Command::ScaleDone { stream }, "021600000201000000000000"),
+        (
+            Command::TagStream { stream, consumer: None, set: tags(&[("k", "v")]), remove: vec!["gone".to_owned()] },
+            "02180000020100000000000000010001006b010076010000000400676f6e65",
+        ),
+        (
+            Command::TagStream { stream, consumer: Some(consumer), set: Tags::new(), remove: Vec::new() },
+            "021800000201000000000000010700000000000000000000000000",
+        ),
+        (Command::SetEncryption { stream, key_id: Some("key".to_owned()) }, "0219000002010000000000000103006b6579"),
+        (Command::SetEncryption { stream, key_id: None }, "02190000020100000000000000"),
+        (Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }, "021a000002010000000000007f"),
+        (
+            Command::SetPolicy { stream, consumer: None, policy: Some("{}".to_owned()) },
+            "021b00000201000000000000000102007b7d",
+        ),
+        (
+            Command::SetPolicy { stream, consumer: Some(consumer), policy: None },
+            "021b0000020100000000000001070000000000000000",
+        ),
+        (
+            Command::RegisterConsumer { stream, name: "c".to_owned(), tags: tags(&[("k", "v")]), now: TIME },
+            "022000000201000000000000010063010001006b0100760102030405060000",
+        ),
+        (Command::DeregisterConsumer { stream, consumer }, "0221000002010000000000000700000000000000"),
+        (
+            store(StoreCommand::Put { name: name(), value: value(), expect: Expect::Any, token: None }),
+            "023000000300732f7001006b0000010076",
+        ),
+        (
+            store(StoreCommand::Put { name: name(), value: value(), expect: Expect::Version(13), token: Some(14) }),
+            "023000000300732f7001006b020d00000000000000010e00000000000000010076",
+        ),
+        (
+            store(StoreCommand::Delete { name: name(), expect: Expect::Absent, token: None }),
+            "023100000300732f7001006b0100",
+        ),
+        (
+            store(StoreCommand::Delete { name: name(), expect: Expect::Any, token: Some(14) }),
+            "023100000300732f7001006b00010e00000000000000",
+        ),
+        (
+            store(StoreCommand::Claim { name: name(), owner: "me".to_owned(), ttl_ms: 15, take_from: Some(16) }),
+            "023200000300732f7001006b02006d650f000000011000000000000000",
+        ),
+        (store(StoreCommand::Release { name: name(), token: 17 }), "023300000300732f7001006b1100000000000000"),
     ]
 }
 

@@ -24,7 +24,48 @@ fn committed_snapshot() {
     catalog.apply(&create("ab", 1)).unwrap();
     catalog.advance(FrameIndex(0), Term(3));
     let hex: String = catalog.encode_snapshot().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "@");
+    let expected = concat!(
+        "4d534331",
+        "fdbf3ef2",
+        "e100000000000000",
+        "0200",
+        "000000000000",
+        "0100000000000000",
+        "0100000000000000",
+        "0300000000000000",
+        "0200000000000000",
+        "1100000000000000",
+        "0100000000000000",
+        "0000000000000000",
+        "0000000000000000",
+        "01000000",
+        "0100000000000000",
+        "02006162",
+        "00401e18240a0600",
+        "180000000000100000000000",
+        "00000000",
+        "0000000000000000",
+        "00000000",
+        "00000000",
+        "00000000",
+        "0000",
+        "00",
+        "00",
+        "00",
+        "00000000",
+        "01000000",
+        "01000000",
+        "00000000",
+        "0000",
+        "00",
+        "00",
+        "1000000000000000",
+        "00000000000000000000000000000000",
+        "ffffffffffffffffffffffffffffffff",
+        "00401e18240a0600",
+        "00000000",
+    );
+    assert_eq!(hex, expected);
 }
 
 /// Goal: a snapshot of version 1, byte for byte as it was committed then, gives the state it gave.
@@ -176,7 +217,7 @@ fn invariants_are_checked_on_decode() {
     let bytes = varied().encode_snapshot();
     refused(&bytes, 64, 1, "consumer number");
     refused(&bytes, 80, 2, "stored version");
-    refused(&bytes, 80, 1, "stored version");
+    refused(&bytes, 80, 1, "lease token");
 }
 
 fn refused(bytes: &[u8], at: usize, byte: u8, name: &str) {
