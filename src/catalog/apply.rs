@@ -185,7 +185,8 @@ impl Catalog {
         let pending = stream.reshard_in_progress().expect("the command was found to fit");
         for (number, end) in ends {
             let shard = stream.shard_mut(*number).expect("the command was found to fit");
-            shard.state = ShardState::Closed { end: *end, at: now };
+            // A clock that was set back must not make it older than it is.
+            shard.state = ShardState::Closed { end: *end, at: now.max(shard.created) };
             self.placement.remove(shard.placed_on);
         }
         stream.shards.iter_mut().filter(|shard| shard.is_pending()).for_each(|shard| shard.state = ShardState::Open);

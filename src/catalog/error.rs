@@ -148,7 +148,7 @@ pub enum CatalogError {
         shard: ShardNumber,
     },
     /// The key would leave one child of a split empty.
-    #[error("shard {shard} cannot be split at key {at}: its keys are {range}, and the first of them cannot be meant")]
+    #[error("shard {shard} with keys {range} cannot be split at key {at}: both parts must have keys")]
     SplitKey {
         /// The shard.
         shard: ShardNumber,

@@ -65,7 +65,12 @@ impl Known {
         Self {
             id: Identity { stream: stream.id, number: shard.number, group: shard.group },
             storage,
-            terms: Terms { settings: stream.settings, expired_before: stream.expired_before(), range: shard.range, phase },
+            terms: Terms {
+                settings: stream.settings,
+                expired_before: stream.expired_before(),
+                range: shard.range,
+                phase,
+            },
         }
     }
 }
@@ -389,3 +394,6 @@ fn unreadable<R: Runtime>(group: GroupId) -> Found<R> {
         damage: vec![nothing],
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests;

@@ -207,7 +207,13 @@ impl FileState {
 
 impl FileNode {
     pub(crate) fn new(id: u64, state: FileState) -> Rc<Self> {
-        Rc::new(Self { id, state: RefCell::new(state), links: Cell::new(0), handles: Cell::new(0), writers: Cell::new(0) })
+        Rc::new(Self {
+            id,
+            state: RefCell::new(state),
+            links: Cell::new(0),
+            handles: Cell::new(0),
+            writers: Cell::new(0),
+        })
     }
 
     /// Runs `change` on the contents and books the space that it takes or frees.
