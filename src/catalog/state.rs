@@ -168,6 +168,13 @@ impl Catalog {
         &self.store
     }
 
+    /// The same without the stored values: what workers need that answer no questions about these.
+    #[must_use]
+    pub fn without_store(mut self) -> Self {
+        self.store = Store::default();
+        self
+    }
+
     /// Number of shards of all streams, in whatever state.
     #[must_use]
     pub fn shard_count(&self) -> usize {
