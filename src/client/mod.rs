@@ -54,7 +54,7 @@ pub use session::NodeInfo;
 pub use shard_map::ShardMap;
 
 pub use crate::protocol::messages::{
-    CapacityMode, CustomLimits, Distribution, Expect, MetadataChange, ReshardAnswer, ScaleKind, ScaleStep,
+    CapacityMode, ChildShard, CustomLimits, Distribution, Expect, MetadataChange, ReshardAnswer, ScaleKind, ScaleStep,
     ScaleStreamAnswer, SettingsChange, ShardDescription, ShardEnd, ShardState, Start, StreamLimits, StreamSettings,
     StreamStatus, Tag,
 };
