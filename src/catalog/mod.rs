@@ -27,10 +27,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod autoscale;
 pub mod command;
 pub mod error;
 pub mod event;
 mod placement;
+pub mod plan;
 pub mod range;
 mod snapshot;
 mod state;
