@@ -9,13 +9,24 @@
 //! What they send it once per slice is what an [`run::Observer`] sees: the live view, the files.
 
 pub mod clock;
+pub mod compare;
+pub mod disk;
 pub mod driver;
-
+pub mod env;
+pub mod hlog;
+pub mod human;
+pub mod live;
+pub mod net;
 pub mod payload;
+pub mod report;
 pub mod result;
 pub mod rng;
 pub mod run;
 pub mod stats;
+pub mod summary;
+pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod units;
 pub mod verify;
 pub mod workload;
