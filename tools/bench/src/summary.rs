@@ -97,15 +97,19 @@ pub fn load(run: &RunResult) -> String {
         },
     };
     format!(
-        "{load}; {} shards, {} producers, {} consumer groups; {} {} at {}, measured for {:.1} s.",
-        workload.stream.shards,
-        workload.load.producers,
-        workload.read.groups,
+        "{load}; {}, {}, {}; {} {} at {}, measured for {:.1} s.",
+        some(workload.stream.shards, "shard"),
+        some(workload.load.producers, "producer"),
+        some(workload.read.groups, "consumer group"),
         run.target.driver,
         or_unknown(&run.target.server),
         run.target.address,
         run.measured_s
     )
+}
+
+fn some(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The latency's name in texts.

@@ -26,21 +26,19 @@ pub fn run(seed: u64, slower: f64) -> RunResult {
     for second in 0..SECONDS {
         let (mut ack, mut get) = (Histogram::new(), Histogram::new());
         for record in 0..RATE {
-            let mut uniform = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
             // Most take about 250 us, few much longer: a log-normal body with a heavier tail.
-            let normal = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
-            let tail = if uniform() < 0.01 { 4.0 + uniform() * 6.0 } else { 1.0 };
-            let actual = 250e3 * (normal * 0.22).exp() * tail * slower;
+            let tail = if rng.unit() < 0.01 { 4.0 + rng.unit() * 6.0 } else { 1.0 };
+            let actual = 250e3 * (rng.normal() * 0.22).exp() * tail * slower;
             let stalled = second == SECONDS * 2 / 3 && record < RATE / 25;
-            let lag = 2e3 + uniform() * 6e3 + if stalled { 40e6 * (1.0 - record as f64 * 25.0 / RATE as f64) } else { 0.0 };
-            let push = 90e3 * (0.7 + uniform() * 0.8);
+            let lag = 2e3 + rng.unit() * 6e3 + if stalled { 40e6 * (1.0 - record as f64 * 25.0 / RATE as f64) } else { 0.0 };
+            let push = 90e3 * (0.7 + rng.unit() * 0.8);
             ack.record((actual + lag) as u64);
             get.record((actual + lag + push) as u64);
             for (histogram, ns) in all.iter_mut().zip([actual + lag, actual, actual + lag + push, actual + push, lag]) {
                 histogram.record(ns as u64);
             }
         }
-        let jitter = rng.next_u64() % 60;
+        let jitter = rng.below(60);
         points.push(Point {
             start_ms: second * 1_000,
             scheduled: RATE,

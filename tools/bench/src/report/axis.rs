@@ -59,7 +59,7 @@ impl Scale {
             Self::Log { min, max } => {
                 let decades = (max / min).log10();
                 let steps: &[f64] = match decades {
-                    d if d <= 2.1 => &[1.0, 2.0, 5.0],
+                    d if d <= 3.05 => &[1.0, 2.0, 5.0],
                     _ => &[1.0],
                 };
                 let (first, last) = (min.log10().floor() as i32, max.log10().ceil() as i32);

@@ -44,6 +44,8 @@ pub enum Look {
     Thin,
     /// A line with a dot at each point.
     Dotted,
+    /// Broad and pale, so that a line upon it leaves it visible.
+    Broad,
 }
 
 /// One line.
@@ -91,6 +93,8 @@ pub struct Chart {
     pub marks: Vec<Mark>,
     /// What to draw below the lines, as SVG.
     pub below: String,
+    /// What stands beside the heading, as HTML.
+    pub aside: String,
     /// Values by the pointer's place.
     pub hover: Option<Hover>,
 }
@@ -133,6 +137,7 @@ impl Chart {
             }
             out.push_str("</ul>");
         }
+        out.push_str(&self.aside);
         out.push_str("</figcaption>");
         self.picture(&mut out);
         if !self.note.is_empty() {
@@ -236,6 +241,7 @@ fn class(line: &Line) -> String {
         Look::Solid | Look::Dotted => "",
         Look::Dashed => " dashed",
         Look::Thin => " thin",
+        Look::Broad => " broad",
     };
     format!("line c{}{look}", line.colour)
 }

@@ -86,8 +86,18 @@ impl Heat {
         ((share * SHADES as f64) as usize).min(SHADES - 1)
     }
 
-    /// What the shades mean.
+    /// The shades with their ends.
+    pub fn legend(&self) -> String {
+        let mut shades = String::new();
+        for shade in 0..SHADES {
+            let _ = write!(shades, "<path class=\"h{shade}\" d=\"M{} 0h14v10h-14z\"/>", shade * 14);
+        }
+        let most = human::count(self.most);
+        format!("<span class=\"scale\">1<svg viewBox=\"0 0 112 10\" aria-hidden=\"true\">{shades}</svg>{most} samples</span>")
+    }
+
+    /// How to read it.
     pub fn note(&self) -> String {
-        format!("The darker or brighter, the more samples, on a logarithmic scale: from 1 to {} in a cell.", human::count(self.most))
+        "Samples by time and latency; the shades are logarithmic, so that single samples stay visible.".to_owned()
     }
 }

@@ -51,7 +51,25 @@ fn rate_text(rate: f64) -> String {
 }
 
 fn latency_axis(scale: Scale) -> Axis {
-    Axis::new(scale, "", |ns| human::duration(ns as u64).replace(".00", "").replace(".0 ", " "))
+    Axis::new(scale, "", |ns| round(&human::duration(ns.round() as u64)))
+}
+
+/// The text of a round number: without decimals that are zero, and nothing but 0 for zero.
+fn round(text: &str) -> String {
+    if text.starts_with("0 ") || text.starts_with("0.0") {
+        return "0".to_owned();
+    }
+    match text.split_once('.') {
+        Some((whole, rest)) => {
+            let unit = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            let (decimals, unit) = rest.split_at(unit);
+            match decimals.trim_end_matches('0') {
+                "" => format!("{whole}{unit}"),
+                decimals => format!("{whole}.{decimals}{unit}"),
+            }
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// Latency against percentile: the further right, the rarer.
@@ -100,6 +118,7 @@ fn curve(run: &RunResult) -> Chart {
         lines,
         marks: Vec::new(),
         below: String::new(),
+        aside: String::new(),
         hover: Some(Hover {
             at: hover.iter().map(|p| (rarity(p / 100.0), format!("{p} %"))).collect(),
             rows: shown
@@ -219,6 +238,7 @@ fn latency_over_time(run: &RunResult, metric: Metric, name: &str, scale: Scale) 
         lines,
         marks: faults(run),
         below: String::new(),
+        aside: String::new(),
         hover: Some(Hover { at: points.iter().map(|point| (middle(point, run), second(point))).collect(), rows }),
     }
 }
@@ -274,7 +294,7 @@ fn throughput(
     };
     let read = if groups == 1 { "read".to_owned() } else { format!("read, mean of {groups} groups") };
     let mut all = vec![("scheduled".to_owned(), 5, Look::Dashed, series(|(scheduled, _, _)| scheduled, 1.0))];
-    all.push(("acknowledged".to_owned(), 1, Look::Solid, series(|(_, acked, _)| acked, 1.0)));
+    all.push(("acknowledged".to_owned(), 1, Look::Broad, series(|(_, acked, _)| acked, 1.0)));
     all.push((read, 2, Look::Solid, series(|(_, _, received)| received, 1.0 / f64::from(groups))));
     all.retain(|(_, _, _, values)| values.iter().any(|value| *value > 0.0));
     let max = all.iter().flat_map(|(_, _, _, values)| values).copied().fold(0.0, f64::max);
@@ -292,10 +312,11 @@ fn throughput(
         width: HALF.0,
         height: HALF.1,
         x: time_axis(run),
-        y: Axis::new(Scale::from_zero(max), "", &text),
+        y: Axis::new(Scale::from_zero(max), "", |value| round(&text(value))),
         lines: lines.collect(),
         marks: faults(run),
         below: String::new(),
+        aside: String::new(),
         hover: Some(Hover { rows: rows.collect(), at }),
     }
 }
@@ -311,11 +332,13 @@ fn heat_map(run: &RunResult, metric: Metric, name: &str, scale: Scale) -> String
         lines: Vec::new(),
         marks: faults(run),
         below: String::new(),
+        aside: String::new(),
         hover: None,
     };
     let heat = heat::Heat::new(run, metric);
     chart.below = heat.draw(&chart);
     chart.note = heat.note();
+    chart.aside = heat.legend();
     chart.render()
 }
 
@@ -362,11 +385,12 @@ fn latency_against_rate(sweep: &Sweep) -> Chart {
         note: "Each dot is a run of its own at that rate.".to_owned(),
         width: WIDE.0,
         height: WIDE.1 + 40.0,
-        x: Axis::new(rates, "records per second offered", human::rate),
+        x: Axis::new(rates, "records per second offered", |rate| round(&human::rate(rate))),
         y: latency_axis(scale),
         lines,
         marks,
         below: String::new(),
+        aside: String::new(),
         hover: Some(Hover { at: probes.iter().map(|probe| (probe.rate, rate_text(probe.rate))).collect(), rows }),
     }
 }

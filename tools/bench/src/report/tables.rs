@@ -40,6 +40,7 @@ fn latencies(run: &RunResult, out: &mut String) {
         let _ = write!(out, "<th>p{p}</th>");
     }
     out.push_str("<th>max</th></tr>");
+    let mut dashes = false;
     for (name, distribution) in rows {
         let _ = write!(
             out,
@@ -49,11 +50,15 @@ fn latencies(run: &RunResult, out: &mut String) {
             human::duration(distribution.mean_ns.round() as u64)
         );
         for p in &shown {
+            dashes |= distribution.percentile(**p).is_none();
             cell(&human::percentile(distribution, **p), out);
         }
         let _ = write!(out, "<td>{}</td></tr>", human::duration(distribution.max_ns));
     }
-    let _ = write!(out, "</table></div><p class=\"note\">{}</p>", escape(human::ABSENT_NOTE));
+    out.push_str("</table></div>");
+    if dashes {
+        let _ = write!(out, "<p class=\"note\">{}</p>", escape(human::ABSENT_NOTE));
+    }
 }
 
 fn cell(text: &str, out: &mut String) {
