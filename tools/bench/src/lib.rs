@@ -8,16 +8,22 @@
 //! A run is threads: producers and consumers have their own, each with a reactor of its own; one more listens to them.
 //! What they send it once per slice is what an [`run::Observer`] sees: the live view, the files.
 
+pub mod cli;
 pub mod clock;
 pub mod compare;
 pub mod disk;
 pub mod driver;
 pub mod env;
+pub mod findmax;
 pub mod hlog;
 pub mod human;
 pub mod live;
 pub mod net;
+pub mod node;
+pub mod null;
+pub mod pace;
 pub mod payload;
+pub mod process;
 pub mod report;
 pub mod result;
 pub mod rng;
@@ -28,5 +34,6 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod units;
+pub mod validity;
 pub mod verify;
 pub mod workload;
