@@ -276,7 +276,8 @@ impl Comparison {
             obstacles.extend(unlike);
         }
         let row = |metric: &'static Metric| {
-            let values = |samples: &[Sample]| samples.iter().map(|sample| sample.get(metric.name)).collect::<Option<Vec<_>>>();
+            let values =
+                |samples: &[Sample]| samples.iter().map(|sample| sample.get(metric.name)).collect::<Option<Vec<_>>>();
             let (a, b) = (values(a)?, values(b)?);
             let meaning = Meaning::of(&a, &b);
             Some(Row { metric, a, b, meaning })
@@ -331,8 +332,12 @@ impl Comparison {
         }
         let by = if worsening.is_finite() { format!("by {}", percent(worsening)) } else { "from zero".to_owned() };
         match row.meaning {
-            Meaning::OneRun => (Outcome::Undecided, format!("undecided: worse {by}, but one run on a side proves nothing")),
-            meaning if meaning.is_more_than_noise() => (Outcome::Broke, format!("BROKE: worse {by}, more than {limit}")),
+            Meaning::OneRun => {
+                (Outcome::Undecided, format!("undecided: worse {by}, but one run on a side proves nothing"))
+            }
+            meaning if meaning.is_more_than_noise() => {
+                (Outcome::Broke, format!("BROKE: worse {by}, more than {limit}"))
+            }
             _ => (Outcome::Held, format!("held: worse {by}, but that is noise")),
         }
     }

@@ -19,6 +19,7 @@ mod tests;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
@@ -192,6 +193,16 @@ pub enum DiskError {
         /// Bytes of the largest commit.
         commit: u64,
     },
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// What [`run`] says.
+pub fn main(args: &DiskArgs) -> anyhow::Result<ExitCode> {
+    let report = run(args)?;
+    print!("{}", report.render());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Measures, shows the rows as they come, and gives them back.
@@ -408,7 +419,19 @@ impl DiskReport {
     /// The table and under it the fio commands, as printed.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut table = Table::new(&["write", "per sync", "blocks", "rate", "syncs/s", "commit p50", "p90", "p99", "p99.9", "max", "sync p50"]);
+        let mut table = Table::new(&[
+            "write",
+            "per sync",
+            "blocks",
+            "rate",
+            "syncs/s",
+            "commit p50",
+            "p90",
+            "p99",
+            "p99.9",
+            "max",
+            "sync p50",
+        ]);
         for row in &self.rows {
             let commit = |p: f64| human::percentile(&row.commit, p);
             table.row(vec![

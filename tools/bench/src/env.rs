@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::human;
+use crate::result::Environment;
 
 /// Stands for a fact that cannot be found out.
 pub const UNKNOWN: &str = "unknown";
@@ -85,24 +86,6 @@ impl Machine {
             load_average: known(root.line("proc/loadavg").map(|line| first_words(&line, 3))),
         }
     }
-
-    /// The facts with their names, in the order to show them.
-    #[must_use]
-    pub fn facts(&self) -> Vec<(&'static str, &str)> {
-        vec![
-            ("Kernel", &self.kernel),
-            ("System", &self.os),
-            ("CPU", &self.cpu),
-            ("CPUs online", &self.cpus_online),
-            ("CPUs allowed", &self.cpus_allowed),
-            ("Governor", &self.governor),
-            ("Memory", &self.memory),
-            ("Memlock", &self.memlock),
-            ("Clock source", &self.clock_source),
-            ("Virtualization", &self.virtualization),
-            ("Load before", &self.load_average),
-        ]
-    }
 }
 
 impl Disk {
@@ -141,32 +124,48 @@ impl Disk {
         Self {
             device: mount.device,
             model: known(of_disk("device/model")),
-            kind: known(of_disk("queue/rotational").map(|flag| if flag == "0" { "ssd" } else { "rotating" }.to_owned())),
+            kind: known(
+                of_disk("queue/rotational").map(|flag| if flag == "0" { "ssd" } else { "rotating" }.to_owned()),
+            ),
             write_cache: known(of_disk("queue/write_cache")),
             file_system: mount.file_system,
             mount_options: mount.options,
         }
     }
 
-    /// The facts with their names, in the order to show them.
-    #[must_use]
-    pub fn facts(&self) -> Vec<(&'static str, &str)> {
-        vec![
-            ("Disk", &self.device),
-            ("Disk model", &self.model),
-            ("Disk kind", &self.kind),
-            ("Write cache", &self.write_cache),
-            ("File system", &self.file_system),
-            ("Mount options", &self.mount_options),
-        ]
-    }
-
-    /// The same on one line.
+    /// All of it on one line.
     #[must_use]
     pub fn one_line(&self) -> String {
         let Self { device, model, kind, write_cache, file_system, mount_options } = self;
         format!("{device} (model {model}, {kind}, cache {write_cache}), {file_system} ({mount_options})")
     }
+}
+
+/// Everything that can be found out here for a run against this server. `data` is the node's data directory and `server_pid`
+/// its process, if they are on this machine and known.
+#[must_use]
+pub fn detect(server: SocketAddr, data: Option<&Path>, server_pid: Option<u32>) -> Environment {
+    let disk = data.map_or_else(Disk::unknown, Disk::of);
+    let root = Root::default();
+    let server_cpus = server_pid.and_then(|pid| field(&root.text(&format!("proc/{pid}/status"))?, "Cpus_allowed_list"));
+    let placement = [
+        ("server", placement(server)),
+        ("client_cpus", known(root.allowed_cpus())),
+        ("server_cpus", known(server_cpus)),
+    ];
+    Environment {
+        facts: facts(&Machine::here(), ""),
+        storage: facts(&disk, "disk_"),
+        placement: placement.map(|(name, fact)| (name.to_owned(), fact)).into(),
+    }
+}
+
+/// The fields as facts by name.
+fn facts(of: &impl Serialize, prefix: &str) -> BTreeMap<String, String> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(of) else { return BTreeMap::new() };
+    let facts =
+        fields.into_iter().filter_map(|(name, value)| Some((format!("{prefix}{name}"), value.as_str()?.to_owned())));
+    facts.collect()
 }
 
 /// Where a server at this address runs, seen from here.
@@ -257,8 +256,10 @@ impl Root {
             Some(false) => hints.push("no hypervisor seen".to_owned()),
             None => {}
         }
-        let product: Vec<_> =
-            ["sys_vendor", "product_name"].iter().filter_map(|name| self.line(&format!("sys/class/dmi/id/{name}"))).collect();
+        let product: Vec<_> = ["sys_vendor", "product_name"]
+            .iter()
+            .filter_map(|name| self.line(&format!("sys/class/dmi/id/{name}")))
+            .collect();
         if !product.is_empty() {
             hints.push(product.join(" "));
         }

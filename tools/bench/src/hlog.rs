@@ -23,8 +23,11 @@ const MAX_DIVISOR: f64 = 1e6;
 /// What the Java tools write above the first interval.
 const LEGEND: &str = "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n";
 
+/// A latency of a slice.
+type LatencyOf = fn(&Slice) -> &Histogram;
+
 /// The latencies, as they are called in the names of the files.
-const LATENCIES: [(&str, fn(&Slice) -> &Histogram); 5] = [
+const LATENCIES: [(&str, LatencyOf); 5] = [
     ("put-ack", |slice| &slice.put_ack),
     ("put-ack-actual", |slice| &slice.put_ack_actual),
     ("put-to-get", |slice| &slice.put_to_get),
@@ -43,7 +46,7 @@ pub struct Writer {
 struct Log {
     path: PathBuf,
     file: BufWriter<File>,
-    latency: fn(&Slice) -> &Histogram,
+    latency: LatencyOf,
     serializer: V2DeflateSerializer,
 }
 
@@ -73,7 +76,8 @@ impl Writer {
             let mut path = self.stem.clone().into_os_string();
             path.push(format!(".{name}.hlog"));
             let path = PathBuf::from(path);
-            let log = Log::create(path.clone(), name, latency, plan).with_context(|| format!("writing {}", path.display()))?;
+            let log = Log::create(path.clone(), name, latency, plan)
+                .with_context(|| format!("writing {}", path.display()))?;
             self.logs.push(log);
         }
         Ok(())
@@ -89,7 +93,7 @@ impl Writer {
 }
 
 impl Log {
-    fn create(path: PathBuf, name: &str, latency: fn(&Slice) -> &Histogram, plan: &Plan<'_>) -> io::Result<Self> {
+    fn create(path: PathBuf, name: &str, latency: LatencyOf, plan: &Plan<'_>) -> io::Result<Self> {
         let start = UNIX_EPOCH + Duration::from_millis(plan.start_unix_ms);
         let mut file = BufWriter::new(File::create(&path)?);
         let mut serializer = V2DeflateSerializer::new();

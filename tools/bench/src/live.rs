@@ -60,7 +60,8 @@ impl Live {
     pub fn stderr() -> Self {
         if io::stderr().is_terminal() {
             let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
-            let line = || ProgressBar::new(0).with_style(ProgressStyle::with_template("{msg}").expect("a valid template"));
+            let line =
+                || ProgressBar::new(0).with_style(ProgressStyle::with_template("{msg}").expect("a valid template"));
             let lines: Vec<_> = (0..LINES).map(|_| screen.add(line())).collect();
             let style = ProgressStyle::with_template("{wide_bar:.cyan/dim} {msg}").expect("a valid template");
             let bar = screen.add(ProgressBar::new(0).with_style(style.progress_chars("━━╌")));
@@ -97,7 +98,10 @@ impl Observer for Live {
         if let Out::Lines { next_ns, .. } = &mut self.out {
             *next_ns = LINE_EVERY_NS;
         }
-        if let Out::Terminal { bar, .. } = &self.out {
+        if let Out::Terminal { lines, bar, .. } = &self.out {
+            // A search runs several times under one view.
+            lines.iter().for_each(ProgressBar::reset);
+            bar.reset();
             bar.set_length(self.state.total_ns / 1_000_000);
         }
         let mark = if self.state.closed { format!(", {}", summary::CLOSED) } else { String::new() };

@@ -17,6 +17,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,6 +142,16 @@ pub struct NetError {
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> NetError {
     let what = what.into();
     move |source| NetError { what, source }
+}
+
+/// Measures and prints, or serves.
+///
+/// # Errors
+/// What [`run`] says.
+pub fn main(args: &NetArgs) -> anyhow::Result<ExitCode> {
+    let report = run(args)?;
+    print!("{}", report.render());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs as the arguments say: as a server it does not return unless it fails, else it gives the figures.

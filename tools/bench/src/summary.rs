@@ -89,7 +89,9 @@ pub fn load(run: &RunResult) -> String {
         None => match &workload.load.schedule {
             Schedule::Fixed { rate } => format!("open loop, {} records/s at equal distances", human::rate(rate.0)),
             Schedule::Poisson { rate } => format!("open loop, {} records/s at random times", human::rate(rate.0)),
-            Schedule::Burst { every, records } => format!("open loop, bursts of {} records every {every}", human::count(*records)),
+            Schedule::Burst { every, records } => {
+                format!("open loop, bursts of {} records every {every}", human::count(*records))
+            }
             Schedule::Step { steps } => {
                 let rates: Vec<_> = steps.iter().map(|step| human::rate(step.rate.0)).collect();
                 format!("open loop, steps of {} records/s", rates.join(", "))
@@ -178,7 +180,9 @@ fn throughput(run: &RunResult) -> Facts {
         let value = format!("{}/s, {}", human::rate(read.records_per_s), human::byte_rate(read.bytes_per_s));
         facts.push(fact(&format!("group {} read", read.group), value));
         let errors = read.errors.iter();
-        facts.extend(errors.map(|(kind, count)| fact(&format!("group {} error: {kind}", read.group), human::count(*count))));
+        facts.extend(
+            errors.map(|(kind, count)| fact(&format!("group {} error: {kind}", read.group), human::count(*count))),
+        );
     }
     for each in &run.catch_up {
         let time = each.seconds.map_or_else(|| "not caught up".to_owned(), |seconds| format!("{seconds:.2} s"));
@@ -208,7 +212,8 @@ fn verification(run: &RunResult) -> Facts {
             human::count(each.stored_though_refused)
         );
         facts.push(fact(&format!("group {group}"), value));
-        facts.extend(each.examples.iter().map(|example| fact(&format!("group {group}, for example"), example.as_str())));
+        facts
+            .extend(each.examples.iter().map(|example| fact(&format!("group {group}, for example"), example.as_str())));
     }
     facts
 }
@@ -225,7 +230,8 @@ fn generator(run: &RunResult) -> Facts {
         fact("caught up after being held back", human::count(generator.caught_up)),
     ];
     if let Some(calibration) = &generator.calibration {
-        let value = format!("{}/s, {}", human::rate(calibration.records_per_s), human::byte_rate(calibration.bytes_per_s));
+        let value =
+            format!("{}/s, {}", human::rate(calibration.records_per_s), human::byte_rate(calibration.bytes_per_s));
         facts.push(fact("one sending thread, null server, CLOSED", value));
         facts.push(fact("generator CPU per record", format!("{:.0} ns", calibration.cpu_ns_per_record)));
     }
@@ -300,7 +306,9 @@ pub fn render(run: &RunResult) -> String {
     for (kind, count) in run.put.errors.iter().chain(run.read.iter().flat_map(|read| &read.errors)) {
         let _ = writeln!(out, "  {kind}: {}", human::count(*count));
     }
-    for (name, value) in verification(run).into_iter().filter(|(name, _)| name.starts_with("group") || name == "verification") {
+    for (name, value) in
+        verification(run).into_iter().filter(|(name, _)| name.starts_with("group") || name == "verification")
+    {
         let _ = writeln!(out, "verification, {name}: {value}");
     }
     for (name, value) in faults(run) {

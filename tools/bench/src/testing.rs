@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::result::{
-    Calibration, Environment, FaultOutcome, GeneratorInfo, Latencies, Metric, NodeUse, Objective, Point, Probe, PutTotals,
-    ReadTotals, RunResult, SCHEMA, Series, Sweep, TargetInfo, Verdict,
+    Calibration, Environment, FaultOutcome, GeneratorInfo, Latencies, Metric, NodeUse, Objective, Point, Probe,
+    PutTotals, ReadTotals, RunResult, SCHEMA, Series, Sweep, TargetInfo, Verdict,
 };
 use crate::rng::Rng;
 use crate::stats::{Bins, Histogram};
@@ -30,7 +30,8 @@ pub fn run(seed: u64, slower: f64) -> RunResult {
             let tail = if rng.unit() < 0.01 { 4.0 + rng.unit() * 6.0 } else { 1.0 };
             let actual = 250e3 * (rng.normal() * 0.22).exp() * tail * slower;
             let stalled = second == SECONDS * 2 / 3 && record < RATE / 25;
-            let lag = 2e3 + rng.unit() * 6e3 + if stalled { 40e6 * (1.0 - record as f64 * 25.0 / RATE as f64) } else { 0.0 };
+            let lag =
+                2e3 + rng.unit() * 6e3 + if stalled { 40e6 * (1.0 - record as f64 * 25.0 / RATE as f64) } else { 0.0 };
             let push = 90e3 * (0.7 + rng.unit() * 0.8);
             ack.record((actual + lag) as u64);
             get.record((actual + lag + push) as u64);
@@ -53,7 +54,8 @@ pub fn run(seed: u64, slower: f64) -> RunResult {
         });
     }
     let records = RATE * SECONDS;
-    let [put_ack, put_ack_actual, put_to_get, put_to_get_actual, send_lag] = all.map(|histogram| histogram.distribution());
+    let [put_ack, put_ack_actual, put_to_get, put_to_get_actual, send_lag] =
+        all.map(|histogram| histogram.distribution());
     let mut workload = Workload { name: "latency".to_owned(), ..Workload::default() };
     workload.description = "Put-ack and put-to-get at a moderate rate.".to_owned();
     workload.load.schedule = Schedule::Poisson { rate: crate::units::Rate(RATE as f64) };
@@ -131,7 +133,13 @@ pub fn sweep() -> Sweep {
         Probe { rate, missed, run }
     };
     let probes = [(1, 1.0), (2, 1.1), (4, 1.6), (8, 6.0), (6, 2.9), (5, 2.3)].map(probe);
-    Sweep { schema: SCHEMA, objective, probes: probes.to_vec(), best_rate: Some((RATE * 5) as f64), limited_by_generator: false }
+    Sweep {
+        schema: SCHEMA,
+        objective,
+        probes: probes.to_vec(),
+        best_rate: Some((RATE * 5) as f64),
+        limited_by_generator: false,
+    }
 }
 
 fn map<const N: usize>(facts: [(&str, &str); N]) -> BTreeMap<String, String> {

@@ -30,11 +30,21 @@ pub struct Metric {
     pub show: fn(f64) -> String,
 }
 
-const fn rate(name: &'static str, what: &'static str, of: fn(&RunResult) -> Option<f64>, show: fn(f64) -> String) -> Metric {
+const fn rate(
+    name: &'static str,
+    what: &'static str,
+    of: fn(&RunResult) -> Option<f64>,
+    show: fn(f64) -> String,
+) -> Metric {
     Metric { name, what, better: Better::Higher, of, show }
 }
 
-const fn cost(name: &'static str, what: &'static str, of: fn(&RunResult) -> Option<f64>, show: fn(f64) -> String) -> Metric {
+const fn cost(
+    name: &'static str,
+    what: &'static str,
+    of: fn(&RunResult) -> Option<f64>,
+    show: fn(f64) -> String,
+) -> Metric {
     Metric { name, what, better: Better::Lower, of, show }
 }
 
@@ -64,17 +74,37 @@ pub const METRICS: [Metric; 14] = [
     rate(BEST_RATE, "of a search: the highest rate that held", |_| None, human::rate),
     rate("put_records_per_s", "records acknowledged per second", |run| Some(run.put.records_per_s), human::rate),
     rate("put_bytes_per_s", "data acknowledged per second", |run| Some(run.put.bytes_per_s), human::byte_rate),
-    rate("read_records_per_s", "records read per second, all groups", |run| read(run, |read| read.records_per_s), human::rate),
-    rate("read_bytes_per_s", "data read per second, all groups", |run| read(run, |read| read.bytes_per_s), human::byte_rate),
+    rate(
+        "read_records_per_s",
+        "records read per second, all groups",
+        |run| read(run, |read| read.records_per_s),
+        human::rate,
+    ),
+    rate(
+        "read_bytes_per_s",
+        "data read per second, all groups",
+        |run| read(run, |read| read.bytes_per_s),
+        human::byte_rate,
+    ),
     cost("put_ack_p50", "from the intended time to the acknowledgement", percentile!(put_ack, 50.0), duration),
     cost("put_ack_p99", "", percentile!(put_ack, 99.0), duration),
     cost("put_ack_p99.9", "", percentile!(put_ack, 99.9), duration),
     cost("put_to_get_p50", "from the intended time to a consumer", percentile!(put_to_get, 50.0), duration),
     cost("put_to_get_p99", "", percentile!(put_to_get, 99.0), duration),
     cost("put_to_get_p99.9", "", percentile!(put_to_get, 99.9), duration),
-    cost("put_errors", "records refused, or without a known outcome", |run| Some((run.put.failed + run.put.unknown + run.put.unresolved) as f64), count),
+    cost(
+        "put_errors",
+        "records refused, or without a known outcome",
+        |run| Some((run.put.failed + run.put.unknown + run.put.unresolved) as f64),
+        count,
+    ),
     cost("node_cpu_ns_per_record", "CPU time of the node per record acknowledged", node_cpu, duration),
-    cost("node_rss_bytes", "memory of the node at the end", |run| run.node.as_ref().map(|node| node.rss_bytes as f64), human::decimal_bytes),
+    cost(
+        "node_rss_bytes",
+        "memory of the node at the end",
+        |run| run.node.as_ref().map(|node| node.rss_bytes as f64),
+        human::decimal_bytes,
+    ),
 ];
 
 fn node_cpu(run: &RunResult) -> Option<f64> {

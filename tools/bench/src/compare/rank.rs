@@ -18,7 +18,8 @@ pub fn chance(a: &[f64], b: &[f64]) -> f64 {
     let center = 2 * a.len() * (all.len() + 1);
     let distance = |sum: usize| (2 * sum).abs_diff(center);
     let total: f64 = ways.iter().sum();
-    let as_far: f64 = ways.iter().enumerate().filter(|(sum, _)| distance(*sum) >= distance(observed)).map(|(_, n)| n).sum();
+    let as_far: f64 =
+        ways.iter().enumerate().filter(|(sum, _)| distance(*sum) >= distance(observed)).map(|(_, n)| n).sum();
     if total > 0.0 { as_far / total } else { 1.0 }
 }
 

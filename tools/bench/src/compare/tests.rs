@@ -90,7 +90,9 @@ fn unlike_sides_are_named() {
     other.workload.batch.records = 7;
     other.verdict.invalid.push("late".to_owned());
     let text = obstacles(&other);
-    for part in ["durability: fsync / interval", "not alike in workload", "B has a run that cannot be used: INVALID: late"] {
+    for part in
+        ["durability: fsync / interval", "not alike in workload", "B has a run that cannot be used: INVALID: late"]
+    {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -126,7 +128,9 @@ fn files_directories_and_exit_codes() {
     }
     let code = |a: &str, b: &str, more: &[&str]| {
         let paths = [a, b].map(|path| dir.path().join(path).to_str().unwrap().to_owned());
-        let args = Command::parse_from([&["compare".to_owned()][..], &paths, &more.iter().map(|m| (*m).to_owned()).collect::<Vec<_>>()].concat());
+        let args = Command::parse_from(
+            [&["compare".to_owned()][..], &paths, &more.iter().map(|m| (*m).to_owned()).collect::<Vec<_>>()].concat(),
+        );
         main(&args.args).map(|code| format!("{code:?}")).unwrap_or_else(|error| format!("{error:#}"))
     };
     let expected = |code: u8| format!("{:?}", ExitCode::from(code));

@@ -26,13 +26,13 @@ impl Fake {
 fn what_is_missing_is_unknown() {
     let silent = Fake::new();
     let machine = Machine::at(&silent.root());
-    assert_eq!(machine.facts().len(), serde_json::to_value(&machine).unwrap().as_object().unwrap().len());
-    for (name, fact) in machine.facts() {
+    let all = facts(&machine, "");
+    assert_eq!(all.len(), 11);
+    for (name, fact) in all {
         assert_eq!(fact, UNKNOWN, "{name}");
     }
     let disk = Disk::at(&silent.root(), Path::new("/data"));
     assert_eq!(disk, Disk::unknown());
-    assert_eq!(disk.facts().len(), serde_json::to_value(&disk).unwrap().as_object().unwrap().len());
 }
 
 /// Goal: the facts of a known machine are read as the kernel writes them.
@@ -54,23 +54,20 @@ fn a_known_machine() {
         .file("sys/class/dmi/id/sys_vendor", "QEMU\n")
         .file("proc/loadavg", "0.52 0.58 0.59 1/189 4242\n");
     let found = Machine::at(&machine.root());
-    let facts: Vec<_> = found.facts().into_iter().map(|(_, fact)| fact).collect();
-    assert_eq!(
-        facts,
-        [
-            "6.18.1-amd64",
-            "Debian GNU/Linux 13",
-            "AMD EPYC 9654",
-            "0-7",
-            "2-3,6",
-            "performance, powersave",
-            "23.5 GiB",
-            "8 MiB",
-            "tsc",
-            "virtual machine (the CPU says so); QEMU",
-            "0.52 0.58 0.59",
-        ]
-    );
+    let expected = Machine {
+        kernel: "6.18.1-amd64".to_owned(),
+        os: "Debian GNU/Linux 13".to_owned(),
+        cpu: "AMD EPYC 9654".to_owned(),
+        cpus_online: "0-7".to_owned(),
+        cpus_allowed: "2-3,6".to_owned(),
+        governor: "performance, powersave".to_owned(),
+        memory: "23.5 GiB".to_owned(),
+        memlock: "8 MiB".to_owned(),
+        clock_source: "tsc".to_owned(),
+        virtualization: "virtual machine (the CPU says so); QEMU".to_owned(),
+        load_average: "0.52 0.58 0.59".to_owned(),
+    };
+    assert_eq!(found, expected);
     assert_eq!(parse_cpu_list(&found.cpus_allowed), [2, 3, 6]);
 }
 
@@ -119,4 +116,17 @@ fn this_machine() {
     assert_ne!(here.kernel, UNKNOWN);
     assert_ne!(here.cpus_allowed, UNKNOWN);
     assert!(!allowed_cpus().is_empty());
+}
+
+/// Goal: what goes into a result has every fact of machine, disk and placement, those that are not known as "unknown".
+#[test]
+fn detection_leaves_nothing_out() {
+    let server = ([127, 0, 0, 1], 1).into();
+    let found = detect(server, None, Some(std::process::id()));
+    assert_eq!((found.facts.len(), found.storage.len(), found.placement.len()), (11, 6, 3));
+    assert!(found.storage.iter().all(|(name, fact)| name.starts_with("disk_") && fact == UNKNOWN));
+    assert_eq!(found.placement["client_cpus"], found.placement["server_cpus"], "both are this process");
+    let here = detect(server, Some(&std::env::current_dir().unwrap()), None);
+    assert_ne!(here.storage["disk_file_system"], UNKNOWN);
+    assert_eq!(here.placement["server_cpus"], UNKNOWN);
 }

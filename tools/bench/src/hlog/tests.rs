@@ -6,7 +6,8 @@ use super::*;
 use crate::workload::Workload;
 
 fn slice(second: u64, warmup: bool) -> Slice {
-    let mut slice = Slice { start_ns: second * 1_000_000_000, end_ns: (second + 1) * 1_000_000_000, warmup, ..Slice::default() };
+    let mut slice =
+        Slice { start_ns: second * 1_000_000_000, end_ns: (second + 1) * 1_000_000_000, warmup, ..Slice::default() };
     for nth in 1..=1_000 {
         slice.put_ack.record(second * 1_000_000 + nth * 1_000);
     }

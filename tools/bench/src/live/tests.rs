@@ -40,7 +40,14 @@ fn slice(second: u64, records: u64, ns: u64) -> Slice {
 }
 
 fn started(live: &mut Live, workload: &Workload) {
-    live.started(&Plan { workload, interval_ms: 1_000, target: "native x", server: "y", start_ns: 0, start_unix_ms: 0 });
+    live.started(&Plan {
+        workload,
+        interval_ms: 1_000,
+        target: "native x",
+        server: "y",
+        start_ns: 0,
+        start_unix_ms: 0,
+    });
 }
 
 fn workload() -> Workload {
@@ -81,7 +88,11 @@ fn phases_errors_and_closed() {
     let lines = page.lines();
     assert!(lines[1].starts_with("5/25 s warm-up CLOSED LOOP |") && lines[1].ends_with("| 35 FAILED"), "{}", lines[1]);
     assert!(lines[2].starts_with("10/25 s measuring CLOSED LOOP |"), "{}", lines[2]);
-    assert!(lines[6].starts_with("30/25 s draining CLOSED LOOP |") && lines[6].ends_with("| 210 FAILED"), "{}", lines[6]);
+    assert!(
+        lines[6].starts_with("30/25 s draining CLOSED LOOP |") && lines[6].ends_with("| 210 FAILED"),
+        "{}",
+        lines[6]
+    );
     assert_eq!(lines.last().unwrap(), "the node was killed");
 }
 

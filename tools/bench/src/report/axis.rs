@@ -86,7 +86,8 @@ fn floor_125(value: f64) -> f64 {
 
 fn ceil_125(value: f64) -> f64 {
     let magnitude = 10_f64.powf(value.log10().floor());
-    let digit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * magnitude >= value * (1.0 - 1e-9)).unwrap_or(10.0);
+    let digit =
+        [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * magnitude >= value * (1.0 - 1e-9)).unwrap_or(10.0);
     digit * magnitude
 }
 

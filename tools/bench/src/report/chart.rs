@@ -159,12 +159,23 @@ impl Chart {
         for (value, text) in &self.y.ticks {
             let y = self.py(*value);
             let _ = write!(out, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>");
-            let _ = write!(out, "<text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", LEFT - 8.0, y + 4.0, escape(text));
+            let _ = write!(
+                out,
+                "<text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                LEFT - 8.0,
+                y + 4.0,
+                escape(text)
+            );
         }
         for (value, text) in &self.x.ticks {
             let x = self.px(*value);
             let _ = write!(out, "<path class=\"grid faint\" d=\"M{x:.1} {TOP}V{bottom}\"/>");
-            let _ = write!(out, "<text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>", bottom + 16.0, escape(text));
+            let _ = write!(
+                out,
+                "<text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                bottom + 16.0,
+                escape(text)
+            );
         }
         let _ = write!(out, "<path class=\"base\" d=\"M{LEFT} {bottom}H{right}\"/>");
         let _ = write!(
@@ -222,7 +233,13 @@ impl Chart {
         let _ = write!(out, "<path class=\"{}\" d=\"{path}\"/>", class(line));
         let is_dotted = line.look == Look::Dotted || line.points.len() == 1;
         for (x, y) in line.points.iter().filter(|(_, y)| is_dotted && y.is_finite()) {
-            let _ = write!(out, "<circle class=\"dot c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>", line.colour, self.px(*x), self.py(*y));
+            let _ = write!(
+                out,
+                "<circle class=\"dot c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\"/>",
+                line.colour,
+                self.px(*x),
+                self.py(*y)
+            );
         }
     }
 
@@ -230,7 +247,8 @@ impl Chart {
     fn hover_data(&self, hover: &Hover) -> String {
         let xs: Vec<_> = hover.at.iter().map(|(x, _)| (self.px(*x) * 10.0).round() / 10.0).collect();
         let names: Vec<_> = hover.at.iter().map(|(_, text)| text).collect();
-        let rows: Vec<_> = hover.rows.iter().map(|(name, colour, texts)| serde_json::json!([name, colour, texts])).collect();
+        let rows: Vec<_> =
+            hover.rows.iter().map(|(name, colour, texts)| serde_json::json!([name, colour, texts])).collect();
         let data = serde_json::json!({ "w": self.width, "x": xs, "t": names, "r": rows });
         format!(" data-hover=\"{}\"", escape(&data.to_string()))
     }

@@ -18,11 +18,19 @@ const COLUMNS_MAX: usize = 200;
 /// Bins of the series that make one row.
 const BINS_PER_ROW: u16 = 2;
 
+/// A span of time.
+#[derive(Clone, Debug)]
+struct Column {
+    start_s: f64,
+    end_s: f64,
+    /// Row number and samples, ascending.
+    rows: Vec<(u16, u64)>,
+}
+
 /// Samples by column and row.
 #[derive(Clone, Debug)]
 pub struct Heat {
-    /// Per column its start and end in seconds, and its rows: row number and samples, ascending.
-    columns: Vec<(f64, f64, Vec<(u16, u64)>)>,
+    columns: Vec<Column>,
     /// Samples of the fullest cell.
     most: u64,
 }
@@ -43,19 +51,19 @@ impl Heat {
                     _ => rows.push((row, *count)),
                 }
             }
-            let start = chunk.first().map_or(0.0, |point| point.start_ms as f64 / 1e3);
-            (start, start + chunk.len() as f64 * interval_s, rows)
+            let start_s = chunk.first().map_or(0.0, |point| point.start_ms as f64 / 1e3);
+            Column { start_s, end_s: start_s + chunk.len() as f64 * interval_s, rows }
         });
         let columns: Vec<_> = columns.collect();
-        let most = columns.iter().flat_map(|(_, _, rows)| rows.iter().map(|(_, count)| *count)).max().unwrap_or(0);
+        let most = columns.iter().flat_map(|column| column.rows.iter().map(|(_, count)| *count)).max().unwrap_or(0);
         Self { columns, most }
     }
 
     /// One path per shade, each of many rectangles: small files, and fast to draw.
     pub fn draw(&self, chart: &Chart) -> String {
         let mut paths = vec![String::new(); SHADES];
-        for (start, end, rows) in &self.columns {
-            let (left, right) = (chart.px(*start), chart.px(*end));
+        for Column { start_s, end_s, rows } in &self.columns {
+            let (left, right) = (chart.px(*start_s), chart.px(*end_s));
             for (row, count) in rows {
                 let low = Bins::lower_ns(row * BINS_PER_ROW);
                 let high = Bins::lower_ns((row + 1) * BINS_PER_ROW);
@@ -93,7 +101,9 @@ impl Heat {
             let _ = write!(shades, "<path class=\"h{shade}\" d=\"M{} 0h14v10h-14z\"/>", shade * 14);
         }
         let most = human::count(self.most);
-        format!("<span class=\"scale\">1<svg viewBox=\"0 0 112 10\" aria-hidden=\"true\">{shades}</svg>{most} samples</span>")
+        format!(
+            "<span class=\"scale\">1<svg viewBox=\"0 0 112 10\" aria-hidden=\"true\">{shades}</svg>{most} samples</span>"
+        )
     }
 
     /// How to read it.

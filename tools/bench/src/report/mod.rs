@@ -107,15 +107,16 @@ impl Page {
         let out = &mut self.body;
         out.push_str("<section>");
         let objective = summary::objective(&sweep.objective);
-        let found = sweep.best_rate.map_or_else(
-            || "no rate held it".to_owned(),
-            |rate| format!("{} records/s hold it", human::rate(rate)),
-        );
+        let found = sweep
+            .best_rate
+            .map_or_else(|| "no rate held it".to_owned(), |rate| format!("{} records/s hold it", human::rate(rate)));
         let _ = write!(out, "<div class=\"head\"><h1>Highest rate with {}</h1>", escape(&objective));
         badge(out, if sweep.best_rate.is_some() { "" } else { "bad" }, &found);
         out.push_str("</div>");
         if sweep.limited_by_generator {
-            out.push_str("<p class=\"why warn\">The search ended at what the generator can do: the server may do more.</p>");
+            out.push_str(
+                "<p class=\"why warn\">The search ended at what the generator can do: the server may do more.</p>",
+            );
         }
         out.push_str("<div class=\"charts\">");
         for chart in plots::of_sweep(sweep) {
@@ -195,7 +196,11 @@ fn tiles(run: &RunResult, out: &mut String) {
         for p in [50.0, 99.0] {
             // A dash explains itself here: not all readers know the rule.
             let few = latency.percentile(p).is_none();
-            let note = if few { "too few samples".to_owned() } else { format!("max {}{closed}", human::duration(latency.max_ns)) };
+            let note = if few {
+                "too few samples".to_owned()
+            } else {
+                format!("max {}{closed}", human::duration(latency.max_ns))
+            };
             tile(out, &format!("{name} p{p}"), &human::percentile(latency, p), &note);
         }
     }

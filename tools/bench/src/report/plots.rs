@@ -96,7 +96,16 @@ fn curve(run: &RunResult) -> Chart {
     let nines = points().map(|(x, _)| *x).fold(1.0, f64::max);
     let low = points().map(|(_, ns)| *ns).fold(f64::INFINITY, f64::min);
     let high = points().map(|(_, ns)| *ns).fold(1.0, f64::max);
-    let names = [(0.0, "0 %"), (50.0, "50 %"), (90.0, "90 %"), (99.0, "99 %"), (99.9, "99.9 %"), (99.99, "99.99 %"), (99.999, "99.999 %"), (99.9999, "99.9999 %")];
+    let names = [
+        (0.0, "0 %"),
+        (50.0, "50 %"),
+        (90.0, "90 %"),
+        (99.0, "99 %"),
+        (99.9, "99.9 %"),
+        (99.99, "99.99 %"),
+        (99.999, "99.999 %"),
+        (99.9999, "99.9999 %"),
+    ];
     let ticks = names.iter().map(|(p, name)| (rarity(p / 100.0), (*name).to_owned()));
     let hover = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999, 99.9999]
         .into_iter()
@@ -104,9 +113,10 @@ fn curve(run: &RunResult) -> Chart {
     let hover: Vec<_> = hover.collect();
     Chart {
         title: if closed { "Latency by percentile (CLOSED loop)" } else { "Latency by percentile" }.to_owned(),
-        note: "Solid: from the intended time. Dashed: from the actual time of sending. A curve ends where fewer than 100 \
+        note:
+            "Solid: from the intended time. Dashed: from the actual time of sending. A curve ends where fewer than 100 \
                samples lie above."
-            .to_owned(),
+                .to_owned(),
         width: WIDE.0,
         height: WIDE.1,
         x: Axis {
@@ -124,7 +134,8 @@ fn curve(run: &RunResult) -> Chart {
             rows: shown
                 .iter()
                 .map(|(name, distribution, colour, _)| {
-                    let texts = hover.iter().map(|p| distribution.percentile(*p).map_or_else(String::new, human::duration));
+                    let texts =
+                        hover.iter().map(|p| distribution.percentile(*p).map_or_else(String::new, human::duration));
                     ((*name).to_owned(), *colour, texts.collect())
                 })
                 .collect(),
@@ -224,13 +235,20 @@ fn latency_over_time(run: &RunResult, metric: Metric, name: &str, scale: Scale) 
             lines.push(Line { name: format!("p{p}{per}"), colour, look: Look::Solid, points: line });
         }
     }
-    let texts = |p: f64| points.iter().map(move |point| bins(point, metric).percentile(p).map_or_else(String::new, human::duration));
+    let texts = |p: f64| {
+        points.iter().map(move |point| bins(point, metric).percentile(p).map_or_else(String::new, human::duration))
+    };
     let mut rows = vec![("max".to_owned(), 5, points.iter().map(|point| duration_text(max(point))).collect())];
     rows.extend(OVER_TIME.iter().map(|(p, colour)| (format!("p{p}"), *colour, texts(*p).collect())));
-    rows.push(("samples".to_owned(), 5, points.iter().map(|point| human::count(bins(point, metric).count())).collect()));
+    rows.push((
+        "samples".to_owned(),
+        5,
+        points.iter().map(|point| human::count(bins(point, metric).count())).collect(),
+    ));
     Chart {
         title: format!("{name} over time{}", closed(run)),
-        note: "From coarse bins: up to 4.4 % too high. A percentile covers as many slices as it needs samples.".to_owned(),
+        note: "From coarse bins: up to 4.4 % too high. A percentile covers as many slices as it needs samples."
+            .to_owned(),
         width: HALF.0,
         height: HALF.1,
         x: time_axis(run),
@@ -305,7 +323,9 @@ fn throughput(
         look: *look,
         points: at.iter().map(|(x, _)| *x).zip(values.iter().copied()).collect(),
     });
-    let rows = all.iter().map(|(name, colour, _, values)| (name.clone(), *colour, values.iter().map(|value| text(*value)).collect()));
+    let rows = all
+        .iter()
+        .map(|(name, colour, _, values)| (name.clone(), *colour, values.iter().map(|value| text(*value)).collect()));
     Chart {
         title: format!("{what} per second{}", closed(run)),
         note: String::new(),
@@ -367,7 +387,8 @@ fn latency_against_rate(sweep: &Sweep) -> Chart {
     let limit = objective.ns_max as f64;
     let scale = Scale::log_around(values().fold(limit, f64::min), values().fold(limit, f64::max));
     let rates = Scale::from_zero(probes.last().map_or(1.0, |probe| probe.rate));
-    let mut marks = vec![Mark { name: format!("objective {}", human::duration(objective.ns_max)), vertical: false, at: limit }];
+    let mut marks =
+        vec![Mark { name: format!("objective {}", human::duration(objective.ns_max)), vertical: false, at: limit }];
     if let Some(best) = sweep.best_rate {
         marks.push(Mark { name: format!("{}/s", human::rate(best)), vertical: true, at: best });
     }

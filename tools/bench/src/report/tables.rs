@@ -8,6 +8,9 @@ use crate::result::{RunResult, Sweep};
 use crate::stats::PERCENTILES;
 use crate::summary;
 
+/// A fact of more characters than this has a line of its own.
+const LINE_MAX: usize = 66;
+
 /// All tables of a run.
 pub fn of(run: &RunResult, out: &mut String) {
     latencies(run, out);
@@ -17,7 +20,8 @@ pub fn of(run: &RunResult, out: &mut String) {
         }
         let _ = write!(out, "<h2>{}</h2><dl class=\"box facts\">", escape(title));
         for (name, value) in facts {
-            let _ = write!(out, "<div><dt>{}</dt><dd>{}</dd></div>", escape(&name), escape(&value));
+            let long = if name.len() + value.len() > LINE_MAX { " class=\"long\"" } else { "" };
+            let _ = write!(out, "<div{long}><dt>{}</dt><dd>{}</dd></div>", escape(&name), escape(&value));
         }
         out.push_str("</dl>");
     }
@@ -32,8 +36,10 @@ pub fn of(run: &RunResult, out: &mut String) {
 
 fn latencies(run: &RunResult, out: &mut String) {
     let rows: Vec<_> = summary::latencies(run).into_iter().filter(|(_, distribution)| distribution.count > 0).collect();
-    let shown: Vec<_> =
-        PERCENTILES.iter().filter(|p| rows.iter().any(|(_, distribution)| distribution.percentile(**p).is_some())).collect();
+    let shown: Vec<_> = PERCENTILES
+        .iter()
+        .filter(|p| rows.iter().any(|(_, distribution)| distribution.percentile(**p).is_some()))
+        .collect();
     let closed = if run.verdict.closed_loop { " (CLOSED loop)" } else { "" };
     let _ = write!(out, "<h2>Latency{closed}</h2><div class=\"box\"><table><tr><th></th><th>samples</th><th>mean</th>");
     for p in &shown {

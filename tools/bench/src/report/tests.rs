@@ -10,7 +10,10 @@ fn count(page: &str, part: &str) -> usize {
 #[test]
 fn pages_are_self_contained() {
     for page in [run_page(&testing::run(1, 1.0)), sweep_page(&testing::sweep())] {
-        for load in ["http://", "https://", "//cdn", " src=", " href=", "url(", "@import", "<link", "<img", "<iframe", "fetch(", "import("] {
+        for load in [
+            "http://", "https://", "//cdn", " src=", " href=", "url(", "@import", "<link", "<img", "<iframe", "fetch(",
+            "import(",
+        ] {
             assert_eq!(count(&page, load), 0, "the page has `{load}`");
         }
         assert!(page.contains("default-src 'none'"));
@@ -92,7 +95,8 @@ fn verdicts_are_loud() {
     run.label = Some("<script>alert(1)</script>".to_owned());
     run.target.durability = String::new();
     let page = run_page(&run);
-    for text in ["FAILED, INVALID", "3 records acknowledged and lost", "the generator was late", "durability: unknown"] {
+    for text in ["FAILED, INVALID", "3 records acknowledged and lost", "the generator was late", "durability: unknown"]
+    {
         assert!(page.contains(text), "{text}");
     }
     // The badge, the heading of every plot and table.
