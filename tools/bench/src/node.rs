@@ -133,7 +133,8 @@ impl Node {
     /// Asks it to stop, and waits for its end.
     pub fn stop(mut self) -> Result<()> {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("the node cannot be asked to stop")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .context("the node cannot be asked to stop")?;
         let deadline = Instant::now() + STOP_MAX;
         loop {
             match self.child.try_wait()? {

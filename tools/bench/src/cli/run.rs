@@ -18,8 +18,8 @@ use crate::node::{Node, NodeOptions};
 use crate::result::{Metric, Objective, RunResult, Sweep};
 use crate::run::{self, Observer, Setup};
 use crate::units::{Rate, Size, Time};
-use crate::workload::presets::preset;
 use crate::workload::Workload;
+use crate::workload::presets::preset;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -78,7 +78,8 @@ fn a_lying_server_is_found_out() {
 fn a_stall_shows_in_the_intended_latency() {
     let lasts = Duration::from_millis(300);
     // Room for one record only: while the server stands, the generator is held back.
-    let changes = ["load.producers=1", "batch.buffer=1KiB", "records.size.bytes=900", "load.schedule.rate=1k", "read.groups=0"];
+    let changes =
+        ["load.producers=1", "batch.buffer=1KiB", "records.size.bytes=900", "load.schedule.rate=1k", "read.groups=0"];
     let stalled = Options { stall: Some(Stall { before_put: 250, lasts }), ..Options::default() };
     let result = run_against(stalled, &changes);
     let above = |of: &crate::stats::Distribution, ms: u64| -> u64 {

@@ -52,17 +52,13 @@ fn a_good_run_is_good() {
 /// Goal: each injected fault is found, counted, called by its name, and shown with an example; and nothing else is.
 #[test]
 fn injected_faults_are_found() {
-    type Inject = fn(&mut Vec<Tag>);
-    let table: [(&str, Inject, fn(&mut Findings)); 9] = [
+    type Case = (&'static str, fn(&mut Vec<Tag>), fn(&mut Findings));
+    let table: [Case; 9] = [
         ("one lost in the middle", |tags| remove(tags, 20), |f| f.lost = 1),
         ("the first lost", |tags| remove(tags, 0), |f| f.lost = 1),
         ("the last lost", |tags| remove(tags, 49), |f| f.lost = 1),
         ("everything lost", Vec::clear, |f| f.lost = 300),
-        (
-            "one twice in a row",
-            |tags| tags.insert(at(tags, 20), tag(1, 2, 20)),
-            |f| f.duplicates = 1,
-        ),
+        ("one twice in a row", |tags| tags.insert(at(tags, 20), tag(1, 2, 20)), |f| f.duplicates = 1),
         ("one again much later", |tags| tags.push(tag(1, 2, 20)), |f| f.duplicates = 1),
         (
             "two neighbours of a key changed places",
