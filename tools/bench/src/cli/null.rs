@@ -27,8 +27,7 @@ pub(super) struct NullArgs {
 pub(super) fn main(args: &NullArgs) -> Result<ExitCode> {
     let listener = TcpListener::bind(args.listen).with_context(|| format!("cannot listen on {}", args.listen))?;
     println!("null server on {}", listener.local_addr()?);
-    let options =
-        Options { keep_bytes: args.keep.0 as usize, tamper: args.tamper.unwrap_or_default(), stall: None };
+    let options = Options { keep_bytes: args.keep.0 as usize, tamper: args.tamper.unwrap_or_default(), stall: None };
     block_on(async |_| null::serve(listener, options).await)??;
     Ok(ExitCode::SUCCESS)
 }

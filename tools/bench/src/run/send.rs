@@ -115,7 +115,8 @@ pub(super) async fn run<D: Driver>(
     let mut opened = Vec::new();
     for _ in producers.clone() {
         let done = state.done();
-        opened.push(driver.producer(&setup.stream, &workload.batch, done).await.context("a producer cannot be opened")?);
+        opened
+            .push(driver.producer(&setup.stream, &workload.batch, done).await.context("a producer cannot be opened")?);
     }
     let mut sender = Generator::<D> {
         state: Rc::clone(&state),

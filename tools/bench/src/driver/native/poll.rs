@@ -101,4 +101,3 @@ impl Poll {
         Ok(Received { records, ended: state.end_of_shard })
     }
 }
-
