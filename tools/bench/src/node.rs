@@ -164,6 +164,8 @@ fn spawn(
 ) -> Result<Child> {
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", &addr.to_string(), "--data"]).arg(data).args(args);
+    // The node refuses settings it does not know, and this one is the tool's.
+    command.env_remove("MILLSTREAM_BIN");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C is for the tool: the node must outlive it until the result is there.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

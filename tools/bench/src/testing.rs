@@ -20,18 +20,23 @@ pub const RATE: u64 = 3_000;
 /// A run at [`RATE`] for [`SECONDS`] whose latencies are `slower` times those of another; two thirds through, the node
 /// stalled for 40 ms, which only the latency from the intended time shows.
 pub fn run(seed: u64, slower: f64) -> RunResult {
+    run_at(RATE, seed, slower)
+}
+
+/// The same with so many records per second.
+pub fn run_at(rate: u64, seed: u64, slower: f64) -> RunResult {
     let mut rng = Rng::new(seed);
     let mut all: [Histogram; 5] = std::array::from_fn(|_| Histogram::new());
     let mut points = Vec::new();
     for second in 0..SECONDS {
         let (mut ack, mut get) = (Histogram::new(), Histogram::new());
-        for record in 0..RATE {
+        for record in 0..rate {
             // Most take about 250 us, few much longer: a log-normal body with a heavier tail.
             let tail = if rng.unit() < 0.01 { 4.0 + rng.unit() * 6.0 } else { 1.0 };
             let actual = 250e3 * (rng.normal() * 0.22).exp() * tail * slower;
-            let stalled = second == SECONDS * 2 / 3 && record < RATE / 25;
+            let stalled = second == SECONDS * 2 / 3 && record < rate / 25;
             let lag =
-                2e3 + rng.unit() * 6e3 + if stalled { 40e6 * (1.0 - record as f64 * 25.0 / RATE as f64) } else { 0.0 };
+                2e3 + rng.unit() * 6e3 + if stalled { 40e6 * (1.0 - record as f64 * 25.0 / rate as f64) } else { 0.0 };
             let push = 90e3 * (0.7 + rng.unit() * 0.8);
             ack.record((actual + lag) as u64);
             get.record((actual + lag + push) as u64);
@@ -42,23 +47,23 @@ pub fn run(seed: u64, slower: f64) -> RunResult {
         let jitter = rng.below(60);
         points.push(Point {
             start_ms: second * 1_000,
-            scheduled: RATE,
-            sent: RATE,
-            acked: RATE - 30 + jitter,
-            acked_bytes: (RATE - 30 + jitter) * 1_024,
+            scheduled: rate,
+            sent: rate,
+            acked: rate - 30 + jitter,
+            acked_bytes: (rate - 30 + jitter) * 1_024,
             failed: 0,
-            received: RATE - 30 + jitter,
-            received_bytes: (RATE - 30 + jitter) * 1_024,
+            received: rate - 30 + jitter,
+            received_bytes: (rate - 30 + jitter) * 1_024,
             put_ack: Bins::of(&ack),
             put_to_get: Bins::of(&get),
         });
     }
-    let records = RATE * SECONDS;
+    let records = rate * SECONDS;
     let [put_ack, put_ack_actual, put_to_get, put_to_get_actual, send_lag] =
         all.map(|histogram| histogram.distribution());
     let mut workload = Workload { name: "latency".to_owned(), ..Workload::default() };
     workload.description = "Put-ack and put-to-get at a moderate rate.".to_owned();
-    workload.load.schedule = Schedule::Poisson { rate: crate::units::Rate(RATE as f64) };
+    workload.load.schedule = Schedule::Poisson { rate: crate::units::Rate(rate as f64) };
     RunResult {
         schema: SCHEMA,
         tool_version: "0.1.0".to_owned(),
@@ -88,16 +93,16 @@ pub fn run(seed: u64, slower: f64) -> RunResult {
             sent: records,
             acked: records,
             acked_bytes: records * 1_024,
-            records_per_s: RATE as f64,
-            bytes_per_s: (RATE * 1_024) as f64,
+            records_per_s: rate as f64,
+            bytes_per_s: (rate * 1_024) as f64,
             retries: 3,
             ..PutTotals::default()
         },
         read: vec![ReadTotals {
             received: records,
             received_bytes: records * 1_024,
-            records_per_s: RATE as f64,
-            bytes_per_s: (RATE * 1_024) as f64,
+            records_per_s: rate as f64,
+            bytes_per_s: (rate * 1_024) as f64,
             ..ReadTotals::default()
         }],
         latency: Latencies { put_ack, put_ack_actual, put_to_get, put_to_get_actual, send_lag },

@@ -3,8 +3,13 @@ use clap::Parser;
 use super::*;
 use crate::testing;
 
+/// With 12,000 records: enough for p99.
+fn run(seed: u64, slower: f64) -> crate::result::RunResult {
+    testing::run_at(300, seed, slower)
+}
+
 fn samples(seeds: std::ops::Range<u64>, slower: f64) -> Vec<Sample> {
-    seeds.map(|seed| Sample::of_run(&testing::run(seed, slower))).collect()
+    seeds.map(|seed| Sample::of_run(&run(seed, slower))).collect()
 }
 
 fn meaning(comparison: &Comparison, name: &str) -> Meaning {
@@ -65,7 +70,7 @@ fn few_runs_are_told_apart_from_many() {
 /// Goal: a percentile that a run does not have is not compared, and a gate on it is undecided, not held.
 #[test]
 fn absent_figures_are_not_held() {
-    let mut short = testing::run(1, 1.0);
+    let mut short = run(1, 1.0);
     short.latency.put_ack = Default::default();
     let mut runs = samples(0..4, 1.0);
     runs.push(Sample::of_run(&short));
@@ -77,7 +82,7 @@ fn absent_figures_are_not_held() {
 /// Goal: bad runs and sides that are not alike are not compared quietly; another seed or version is alike.
 #[test]
 fn unlike_sides_are_named() {
-    let base = testing::run(1, 1.0);
+    let base = run(1, 1.0);
     let mut other = base.clone();
     other.workload.seed = 99;
     other.tool_version = "9".to_owned();
@@ -102,7 +107,7 @@ fn unlike_sides_are_named() {
 /// Goal: from no errors to some is worse, without a division by zero.
 #[test]
 fn errors_from_zero() {
-    let mut failing = testing::run(1, 1.0);
+    let mut failing = run(1, 1.0);
     failing.put.failed = 3;
     let bad: Vec<_> = (0..5).map(|_| Sample::of_run(&failing)).collect();
     let comparison = Comparison::new(&samples(0..5, 1.0), &bad);
@@ -122,7 +127,7 @@ fn files_directories_and_exit_codes() {
     for (side, slower, seeds) in [("a", 1.0, 0..5), ("b", 1.3, 5..10)] {
         fs::create_dir(dir.path().join(side)).unwrap();
         for seed in seeds {
-            let json = serde_json::to_string(&testing::run(seed, slower)).unwrap();
+            let json = serde_json::to_string(&run(seed, slower)).unwrap();
             fs::write(dir.path().join(side).join(format!("{seed}.json")), json).unwrap();
         }
         fs::write(dir.path().join(side).join("disk.json"), "{\"schema\": 1, \"rows\": []}").unwrap();
