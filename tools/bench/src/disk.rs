@@ -404,7 +404,9 @@ fn fio(pattern: Pattern, plan: &Plan) -> String {
     let batch = if depth > 1 { format!(" --iodepth_batch_submit={depth}") } else { String::new() };
     // A segment that exists is overwritten; else it is only reserved, and ends when it is full.
     let (fallocate, time) = match blocks {
-        Blocks::Written => ("none --overwrite=1", format!(" --time_based --runtime={}", plan.row_time.as_secs_f64())),
+        Blocks::Written => {
+            ("none --overwrite=1", format!(" --time_based --runtime={}", plan.row_time.as_secs_f64().ceil()))
+        }
         Blocks::Unwritten => ("native", String::new()),
     };
     format!(

@@ -53,7 +53,7 @@ pub struct Disk {
     pub device: String,
     /// Model.
     pub model: String,
-    /// `ssd` or `rotating`, as the kernel takes it.
+    /// `ssd`, or `rotating, says the kernel`, which it says of many virtual disks, too.
     pub kind: String,
     /// `write back` when the device has a volatile cache that a sync has to flush.
     pub write_cache: String,
@@ -125,7 +125,8 @@ impl Disk {
             device: mount.device,
             model: known(of_disk("device/model")),
             kind: known(
-                of_disk("queue/rotational").map(|flag| if flag == "0" { "ssd" } else { "rotating" }.to_owned()),
+                of_disk("queue/rotational")
+                    .map(|flag| if flag == "0" { "ssd" } else { "rotating, says the kernel" }.to_owned()),
             ),
             write_cache: known(of_disk("queue/write_cache")),
             file_system: mount.file_system,

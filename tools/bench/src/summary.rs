@@ -133,13 +133,17 @@ pub fn objective(objective: &Objective) -> String {
 #[must_use]
 pub fn latencies(run: &RunResult) -> Vec<(&'static str, &Distribution)> {
     let latency = &run.latency;
-    vec![
+    let mut all = vec![
         ("put-ack", &latency.put_ack),
         ("put-ack, actual", &latency.put_ack_actual),
         ("put-to-get", &latency.put_to_get),
         ("put-to-get, actual", &latency.put_to_get_actual),
-        ("send lag", &latency.send_lag),
-    ]
+    ];
+    // A closed loop intends to send when it sends.
+    if !run.verdict.closed_loop {
+        all.push(("send lag", &latency.send_lag));
+    }
+    all
 }
 
 /// Facts by name.

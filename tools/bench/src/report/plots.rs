@@ -298,7 +298,7 @@ fn windows(run: &RunResult, metric: Metric, p: f64) -> Option<(usize, Vec<(f64, 
     None
 }
 
-/// Scheduled, acknowledged and read per second; zero scheduled is not drawn.
+/// Scheduled, acknowledged and read per second; what a run has not is not drawn.
 fn throughput(
     run: &RunResult,
     what: &str,
