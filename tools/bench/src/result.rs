@@ -196,8 +196,9 @@ pub struct PutTotals {
     pub bytes_per_s: f64,
     /// Errors by kind, and how many records each hit.
     pub errors: BTreeMap<String, u64>,
-    /// Sends that a driver repeated, if it says.
-    pub retries: u64,
+    /// Sends that a driver repeated; `None` if it does not say, as the native library.
+    #[serde(default)]
+    pub retries: Option<u64>,
 }
 
 /// What a group of consumers did in the measured time.

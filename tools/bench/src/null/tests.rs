@@ -156,3 +156,12 @@ fn interrupted_runs_have_their_figures() {
     assert!(result.put.acked >= 400 && result.put.acked == result.put.sent, "{:?}", result.put);
     assert_eq!(result.verification.unwrap().groups[0].lost, 0);
 }
+
+/// Goal: a run that is given up before its load begins ends, with all its threads, and says why.
+#[test]
+fn runs_given_up_early_end() {
+    let server = NullServer::start(Options::default()).unwrap();
+    let setup = Setup::new(Workload::default(), Target::Native { addr: server.addr(), token: Vec::new() });
+    let error = run::<NativeDriver>(&setup, None, &AtomicBool::new(true), &mut []).unwrap_err();
+    assert!(error.to_string().contains("interrupted before"), "{error}");
+}

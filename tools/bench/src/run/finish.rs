@@ -46,7 +46,7 @@ pub(super) fn result<D: Driver>(setup: &Setup, ran: Ran, before: Before<'_>) -> 
         records_per_s: per_s(sum(|t| t.acked_within)),
         bytes_per_s: per_s(sum(|t| t.acked_within_bytes)),
         errors,
-        retries: 0,
+        retries: None,
     };
     let cpu_send_s = ran.sends.iter().map(|totals| totals.cpu_ns).sum::<f64>() / 1e9;
     let cpu_receive_s = ran.receive_cpu_ns / 1e9;

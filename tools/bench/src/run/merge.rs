@@ -51,6 +51,11 @@ impl Merge {
         self.hand_on(observers);
     }
 
+    /// Whether a thread has said its last.
+    pub(super) fn has_ended(&self, thread: usize) -> bool {
+        self.progress[thread] == u64::MAX
+    }
+
     /// The number of the slice that this moment lies in. Cuts are made at their time or a little later, never before.
     fn number(&self, ns: u64) -> u64 {
         let (start, interval) = (self.times.start_ns, self.times.interval_ns);

@@ -197,13 +197,16 @@ pub struct Slice {
     pub send_lag: Histogram,
 }
 
-/// Waits for the start.
-async fn started(control: &Control) -> Times {
+/// Waits for the start. An error says that there will be none.
+async fn started(control: &Control) -> Result<Times> {
     loop {
-        match control.times() {
-            Some(times) => return times,
-            None => tokio::time::sleep(Duration::from_millis(1)).await,
+        if let Some(times) = control.times() {
+            return Ok(times);
         }
+        if control.is_drained(now_ns()) {
+            bail!("the run was given up before it began");
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -248,11 +251,11 @@ pub fn run<D: Driver>(
         control.stop();
     }
     threads.join();
-    let result = finish::result::<D>(setup, ran?, finish::Before { started_unix_ms, info, timer, calibration, node });
     if !setup.existing && !setup.keep_stream {
-        // The figures are there; a stream that stays behind is a note, not an error.
+        // Its figures are taken; a stream that stays behind is no error.
         let _ = block_on(async |_| D::connect(&setup.target).await?.delete_stream(&setup.stream).await);
     }
+    let result = finish::result::<D>(setup, ran?, finish::Before { started_unix_ms, info, timer, calibration, node });
     observers.iter_mut().for_each(|observer| observer.finished(&result));
     Ok(result)
 }
@@ -327,7 +330,8 @@ impl Threads {
 
     fn join(self) {
         for handle in self.handles {
-            handle.join().expect("a thread of the run panicked");
+            // A panic was told of already, by the thread itself and by whoever missed its end.
+            let _ = handle.join();
         }
     }
 }
@@ -396,6 +400,8 @@ fn listen(
     let mut faults: std::collections::VecDeque<Fault> = workload.faults.iter().copied().collect();
     faults.make_contiguous().sort_by_key(Fault::at);
     let (mut drain_set, mut running, mut fault_under_way) = (false, count, false);
+    // Whether the last look brought nothing: what was on its way then has arrived by the next.
+    let mut silent = false;
     while running > 0 || fault_under_way {
         let now = now_ns();
         if interrupt.load(Ordering::Relaxed) && !ran.interrupted && now < control.end_ns() {
@@ -418,9 +424,18 @@ fn listen(
         }
         let (thread, message) = match from.recv_timeout(LOOK) {
             Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Timeout) => {
+                // What a thread has to say comes before its end; one that ended without has panicked.
+                let panicked = |thread: &usize| threads.handles[*thread].is_finished() && !ran.merge.has_ended(*thread);
+                if let Some(thread) = (0..count).find(panicked).filter(|_| silent) {
+                    bail!("thread {:?} of the run panicked", threads.handles[thread].thread().name());
+                }
+                silent = true;
+                continue;
+            }
             Err(RecvTimeoutError::Disconnected) => bail!("the threads of the run are gone"),
         };
+        silent = false;
         match message {
             Message::Ready => {}
             Message::Slice(slice) => ran.merge.add(thread, *slice, observers),

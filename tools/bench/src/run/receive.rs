@@ -94,7 +94,7 @@ pub(super) async fn run<D: Driver>(
         opened.push((group, consumers));
     }
     to.send((thread, Message::Ready)).context("the run is over")?;
-    let times = super::started(&control).await;
+    let times = super::started(&control).await?;
     recorder.borrow_mut().begin(times);
     let slices = cut_slices(Rc::clone(&recorder), Arc::clone(&control), times, thread, to.clone());
     tokio::task::spawn_local(slices);

@@ -131,7 +131,7 @@ pub(super) async fn run<D: Driver>(
         making_up_since: None,
     };
     to.send((thread, Message::Ready)).context("the run is over")?;
-    let times = super::started(&state.control).await;
+    let times = super::started(&state.control).await?;
     state.recorder.borrow_mut().begin(times);
     let slices = cut_slices(Rc::clone(&state.recorder), Arc::clone(&state.control), times, thread, to.clone());
     tokio::task::spawn_local(slices);
