@@ -177,7 +177,7 @@ fn throughput(run: &RunResult) -> Facts {
         fact("failed", human::count(put.failed)),
         fact("outcome unknown", human::count(put.unknown)),
         fact("without outcome at the end", human::count(put.unresolved)),
-        fact("retries", human::count(put.retries)),
+        fact("retries", put.retries.map_or_else(|| crate::env::UNKNOWN.to_owned(), human::count)),
     ];
     facts.extend(put.errors.iter().map(|(kind, count)| fact(&format!("put error: {kind}"), human::count(*count))));
     for read in &run.read {
@@ -305,7 +305,7 @@ pub fn render(run: &RunResult) -> String {
         human::count(put.failed),
         human::count(put.unknown),
         human::count(put.unresolved),
-        human::count(put.retries)
+        put.retries.map_or_else(|| crate::env::UNKNOWN.to_owned(), human::count)
     );
     for (kind, count) in run.put.errors.iter().chain(run.read.iter().flat_map(|read| &read.errors)) {
         let _ = writeln!(out, "  {kind}: {}", human::count(*count));

@@ -95,7 +95,7 @@ pub fn run_at(rate: u64, seed: u64, slower: f64) -> RunResult {
             acked_bytes: records * 1_024,
             records_per_s: rate as f64,
             bytes_per_s: (rate * 1_024) as f64,
-            retries: 3,
+            retries: Some(3),
             ..PutTotals::default()
         },
         read: vec![ReadTotals {

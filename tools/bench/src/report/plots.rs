@@ -82,7 +82,10 @@ fn curve(run: &RunResult) -> Chart {
         ("put-to-get", &latency.put_to_get, 2, Look::Solid),
         ("put-to-get, actual", &latency.put_to_get_actual, 2, Look::Dashed),
     ];
-    let shown: Vec<_> = all.into_iter().filter(|(_, distribution, _, _)| distribution.count > ABOVE_MIN).collect();
+    // A closed loop intends to send when it sends: both are the same.
+    let is_shown = |look: Look, count: u64| count > ABOVE_MIN && !(closed && look == Look::Dashed);
+    let shown: Vec<_> =
+        all.into_iter().filter(|(_, distribution, _, look)| is_shown(*look, distribution.count)).collect();
     let lines: Vec<_> = shown
         .iter()
         .map(|(name, distribution, colour, look)| Line {
@@ -112,11 +115,15 @@ fn curve(run: &RunResult) -> Chart {
         .filter(|p| shown.iter().any(|(_, distribution, _, _)| distribution.percentile(*p).is_some()));
     let hover: Vec<_> = hover.collect();
     Chart {
-        title: if closed { "Latency by percentile (CLOSED loop)" } else { "Latency by percentile" }.to_owned(),
-        note:
+        title: if closed { "Latency by percentile (CLOSED)" } else { "Latency by percentile" }.to_owned(),
+        note: if closed {
+            "The next record is sent when one is acknowledged: not what a user at a given rate would see. A curve ends \
+             where fewer than 100 samples lie above."
+        } else {
             "Solid: from the intended time. Dashed: from the actual time of sending. A curve ends where fewer than 100 \
-               samples lie above."
-                .to_owned(),
+             samples lie above."
+        }
+        .to_owned(),
         width: WIDE.0,
         height: WIDE.1,
         x: Axis {
@@ -268,7 +275,7 @@ fn latency_over_time(run: &RunResult, metric: Metric, name: &str, scale: Scale) 
 }
 
 fn closed(run: &RunResult) -> &'static str {
-    if run.verdict.closed_loop { " (CLOSED loop)" } else { "" }
+    if run.verdict.closed_loop { " (CLOSED)" } else { "" }
 }
 
 fn duration_text(ns: f64) -> String {
@@ -321,7 +328,11 @@ fn throughput(
     let mut all = vec![("scheduled".to_owned(), 5, Look::Dashed, series(|(scheduled, _, _)| scheduled, 1.0))];
     all.push(("acknowledged".to_owned(), 1, Look::Broad, series(|(_, acked, _)| acked, 1.0)));
     all.push((read, 2, Look::Solid, series(|(_, _, received)| received, 1.0 / f64::from(groups))));
-    all.retain(|(_, _, _, values)| values.iter().any(|value| *value > 0.0));
+    // A closed loop has no schedule.
+    let has_schedule = !run.verdict.closed_loop;
+    all.retain(|(_, _, look, values)| {
+        values.iter().any(|value| *value > 0.0) && (has_schedule || *look != Look::Dashed)
+    });
     let max = all.iter().flat_map(|(_, _, _, values)| values).copied().fold(0.0, f64::max);
     let at: Vec<_> = points.iter().map(|point| (middle(point, run), second(point))).collect();
     let lines = all.iter().map(|(name, colour, look, values)| Line {
