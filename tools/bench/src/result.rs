@@ -244,7 +244,7 @@ impl Latencies {
     }
 }
 
-/// The measured time in slices of equal length.
+/// The measured time, and the drain behind it, in slices of equal length.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Length of a slice.

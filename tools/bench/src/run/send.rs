@@ -136,7 +136,7 @@ pub(super) async fn run<D: Driver>(
     let slices = cut_slices(Rc::clone(&state.recorder), Arc::clone(&state.control), times, thread, to.clone());
     tokio::task::spawn_local(slices);
     match workload.load.closed {
-        Some(closed) => sender.closed(times, closed).await?,
+        Some(closed) => sender.closed(closed).await?,
         None => {
             let schedule = workload.load.schedule.times(number, workload.load.threads, workload.seed);
             sender.open(times, schedule).await?;
@@ -240,7 +240,7 @@ struct Generator<D: Driver> {
     key_texts: Vec<String>,
     rng: Rng,
     writer: Writer,
-    /// Since when it is making up for back-pressure, and how long it was blocked meanwhile.
+    /// Since when it is making up for back-pressure, if it is.
     making_up_since: Option<u64>,
 }
 
@@ -283,7 +283,7 @@ impl<D: Driver> Generator<D> {
     }
 
     /// The closed loop: intended is when it happens.
-    async fn closed(&mut self, _times: Times, closed: Closed) -> Result<()> {
+    async fn closed(&mut self, closed: Closed) -> Result<()> {
         let state = Rc::clone(&self.state);
         let limit = u64::from(closed.in_flight);
         let mut since_wait = 0;
