@@ -1,0 +1,3 @@
+//! The `millstream-bench` binary.
+
+fn main() {}
