@@ -8,14 +8,21 @@
 //! A run is threads: producers and consumers have their own, each with a reactor of its own; one more listens to them.
 //! What they send it once per slice is what an [`run::Observer`] sees: the live view, the files.
 
+pub mod cli;
 pub mod clock;
 pub mod driver;
 
+pub mod findmax;
+pub mod node;
+pub mod null;
+pub mod pace;
 pub mod payload;
+pub mod process;
 pub mod result;
 pub mod rng;
 pub mod run;
 pub mod stats;
 pub mod units;
+pub mod validity;
 pub mod verify;
 pub mod workload;

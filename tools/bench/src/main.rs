@@ -1,3 +1,7 @@
-//! The `millstream-bench` binary.
+//! The `millstream-bench` binary. Everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    millstream_bench::cli::main()
+}

@@ -53,8 +53,8 @@ fn used(pid: u32) -> Option<f64> {
 pub struct Report(String);
 
 impl Report {
-    /// The report of a run that came to its end.
-    pub fn new(args: &Args, meter: &Meter, cpu: Option<CpuUse>) -> Self {
+    /// The report of a run; `settled` if everything sent was acknowledged and received in the end.
+    pub fn new(args: &Args, meter: &Meter, cpu: Option<CpuUse>, settled: bool) -> Self {
         let (sent, acked, received) = meter.counts_of_records();
         let number = |value: Option<f64>| value.map_or("null".to_owned(), |value| format!("{value:.3}"));
         let pace = match args.pace {
@@ -62,7 +62,7 @@ impl Report {
             Pace::InFlight(records) => format!("\"in_flight\":{records}"),
         };
         Self(format!(
-            "{{\"target\":\"{}\",\"partitions\":{},\"size\":{},{pace},\"seconds\":{},\"sent\":{sent},\"acked_per_s\":{:.1},\
+            "{{\"target\":\"{}\",\"partitions\":{},\"size\":{},{pace},\"seconds\":{},\"sent\":{sent},\"settled\":{settled},\"acked_per_s\":{:.1},\
              \"received_per_s\":{:.1},\"behind_us_max\":{:.1},\"client_cpu\":{},\"server_cpu\":{},\"put\":{},\"get\":{}}}",
             args.target,
             args.partitions,

@@ -8,7 +8,7 @@
 //! [`Consumer::next`]; so a driver calls these at once when it knows, never later.
 
 pub mod kinesis;
-// NATIVE
+pub mod native;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -162,7 +162,7 @@ pub trait Driver: Sized + 'static {
 #[expect(async_fn_in_trait, reason = "everything stays on one thread")]
 pub trait Producer: 'static {
     /// Takes a record. Resolves at the first poll unless the server holds the producer back ([`Batch::buffer`] is full): a
-    /// wait in here is back-pressure, and is measured as such.
+    /// wait in here is back-pressure, and is measured as such. Dropping it before it resolves takes no record.
     ///
     /// # Errors
     /// When the record was not taken; it is certainly not stored then, and [`Done`] is not told.
