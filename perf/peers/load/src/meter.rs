@@ -13,6 +13,10 @@ pub const STAMP_BYTES: usize = 16;
 /// Longest latency that is told apart, in nanoseconds.
 const NS_MAX: u64 = 100_000_000_000;
 
+/// A record that is sent this much after it was due is late: the load program could not keep its own schedule, or the server
+/// held it back.
+pub const LATE_NS: u64 = 1_000_000;
+
 /// The measurement. Acknowledgements come in the order of sending within a partition, and so do records: all three
 /// servers promise that, and whoever breaks it fails the run.
 pub struct Meter {
@@ -25,7 +29,8 @@ pub struct Meter {
     acked_in_window: Cell<u64>,
     received_in_window: Cell<u64>,
     in_flight: Cell<usize>,
-    behind_ns_max: Cell<u64>,
+    due_in_window: Cell<u64>,
+    late_in_window: Cell<u64>,
     failure: RefCell<Option<String>>,
     /// Told at every acknowledgement and record.
     pub changed: Notify,
@@ -53,7 +58,8 @@ impl Meter {
             acked_in_window: Cell::default(),
             received_in_window: Cell::default(),
             in_flight: Cell::default(),
-            behind_ns_max: Cell::default(),
+            due_in_window: Cell::default(),
+            late_in_window: Cell::default(),
             failure: RefCell::default(),
             changed: Notify::new(),
         }
@@ -78,7 +84,9 @@ impl Meter {
         state.pending.push_back(due);
         self.in_flight.set(self.in_flight.get() + 1);
         if self.counts(due) {
-            self.behind_ns_max.set(self.behind_ns_max.get().max(self.now().saturating_sub(due)));
+            self.due_in_window.set(self.due_in_window.get() + 1);
+            let is_late = self.now().saturating_sub(due) > LATE_NS;
+            self.late_in_window.set(self.late_in_window.get() + u64::from(is_late));
         }
     }
 
@@ -147,9 +155,9 @@ impl Meter {
         (sent, self.acked_in_window.get(), self.received_in_window.get())
     }
 
-    /// The furthest that the sender was behind its own schedule.
-    pub fn behind_ns_max(&self) -> u64 {
-        self.behind_ns_max.get()
+    /// Share of the records that were handed over more than [`LATE_NS`] after they were due.
+    pub fn late_share(&self) -> f64 {
+        self.late_in_window.get() as f64 / self.due_in_window.get().max(1) as f64
     }
 
     /// Latencies from due to acknowledged.

@@ -63,14 +63,14 @@ impl Report {
         };
         Self(format!(
             "{{\"target\":\"{}\",\"partitions\":{},\"size\":{},{pace},\"seconds\":{},\"sent\":{sent},\"settled\":{settled},\"acked_per_s\":{:.1},\
-             \"received_per_s\":{:.1},\"behind_us_max\":{:.1},\"client_cpu\":{},\"server_cpu\":{},\"put\":{},\"get\":{}}}",
+             \"received_per_s\":{:.1},\"late_share\":{:.4},\"client_cpu\":{},\"server_cpu\":{},\"put\":{},\"get\":{}}}",
             args.target,
             args.partitions,
             args.size,
             args.seconds,
             acked as f64 / args.seconds,
             received as f64 / args.seconds,
-            meter.behind_ns_max() as f64 / 1e3,
+            meter.late_share(),
             number(cpu.and_then(|cpu| cpu.client)),
             number(cpu.and_then(|cpu| cpu.server)),
             quantiles(&meter.put()),
