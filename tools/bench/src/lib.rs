@@ -10,18 +10,29 @@
 
 pub mod cli;
 pub mod clock;
+pub mod compare;
+pub mod disk;
 pub mod driver;
-
+pub mod env;
 pub mod findmax;
+pub mod hlog;
+pub mod human;
+pub mod live;
+pub mod net;
 pub mod node;
 pub mod null;
 pub mod pace;
 pub mod payload;
 pub mod process;
+pub mod report;
 pub mod result;
 pub mod rng;
 pub mod run;
 pub mod stats;
+pub mod summary;
+pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod units;
 pub mod validity;
 pub mod verify;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::workload::presets::{PRESETS, preset};
+use crate::{compare, disk, net, report};
 
 /// Exit codes, the same for every command.
 pub mod exit {
@@ -48,6 +49,14 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Serve the native protocol and do nothing: what a run costs by itself.
     Null(null::NullArgs),
+    /// Show two runs, or two sets of runs, side by side, and whether a difference is more than noise.
+    Compare(compare::Args),
+    /// Write the HTML report of results that were measured before.
+    Report(report::Args),
+    /// Measure what the disk can do with the pattern of the log.
+    Disk(disk::DiskArgs),
+    /// Measure what the network can do without a node.
+    Net(net::NetArgs),
     /// List the presets, or print one.
     Presets {
         /// Print this one as TOML.
@@ -61,6 +70,10 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::main(*args),
         Command::Null(args) => null::main(&args),
+        Command::Compare(args) => compare::main(&args),
+        Command::Report(args) => report::main(&args),
+        Command::Disk(args) => disk::main(&args),
+        Command::Net(args) => net::main(&args),
         Command::Presets { name } => presets(name.as_deref()),
     };
     done.unwrap_or_else(|error| {

@@ -11,16 +11,18 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use super::exit;
-use crate::driver::kinesis::Kinesis;
+use crate::driver::kinesis::{self, Kinesis};
 use crate::driver::native::NativeDriver;
 use crate::driver::{Driver, Target};
 use crate::findmax::find_max;
+use crate::live::Live;
 use crate::node::{Node, NodeOptions};
 use crate::result::{Metric, Objective, RunResult, Sweep};
 use crate::run::{self, Observer, Setup};
 use crate::units::{Rate, Size, Time};
 use crate::workload::Workload;
 use crate::workload::presets::preset;
+use crate::{hlog, report, summary};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -132,6 +134,12 @@ pub(super) struct RunArgs {
     /// Write the result as JSON to this file; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report to this file: one HTML page that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write HdrHistogram logs to STEM.put-ack.hlog and so on; not of a search.
+    #[arg(long, value_name = "STEM", conflicts_with = "find_max")]
+    hlog: Option<PathBuf>,
 }
 
 impl RunArgs {
@@ -199,10 +207,14 @@ pub(super) fn main(args: RunArgs) -> Result<ExitCode> {
         }
         None => None,
     };
-    let target = match (&args.kinesis, &node) {
-        (Some(url), _) => Target::Kinesis { url: url.clone() },
-        (None, Some(node)) => Target::Native { addr: node.addr(), token },
-        (None, None) => Target::Native { addr: resolve(&args.node)?, token },
+    let addr = match (&args.kinesis, &node) {
+        (Some(url), _) => resolve(&kinesis::host_and_port(url)?)?,
+        (None, Some(node)) => node.addr(),
+        (None, None) => resolve(&args.node)?,
+    };
+    let target = match &args.kinesis {
+        Some(url) => Target::Kinesis { url: url.clone() },
+        None => Target::Native { addr, token },
     };
     let mut setup = Setup::new(workload, target);
     setup.command = std::env::args().collect();
@@ -210,6 +222,8 @@ pub(super) fn main(args: RunArgs) -> Result<ExitCode> {
     setup.existing = args.existing;
     setup.keep_stream = args.keep_stream;
     setup.node_pid = args.node_pid;
+    setup.environment =
+        crate::env::detect(addr, node.as_ref().map(Node::data), node.as_ref().map(Node::pid).or(args.node_pid));
     setup.calibrate = !args.no_calibration;
     if let Some(stream) = &args.stream {
         setup.stream.clone_from(stream);
@@ -232,17 +246,29 @@ fn measure<D: Driver>(
     node: Option<&Arc<Mutex<Node>>>,
     interrupt: &AtomicBool,
 ) -> Result<u8> {
-    let mut lines = Lines;
-    let observers: &mut [&mut dyn Observer] = &mut [&mut lines];
+    let mut live = Live::stderr();
+    let mut logs = args.hlog.as_deref().map(hlog::Writer::new);
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut live];
+    observers.extend(logs.as_mut().map(|logs| logs as &mut dyn Observer));
     match objective.filter(|_| args.find_max) {
         Some(objective) => {
-            let sweep = find_max::<D>(setup, objective, args.precision, node, interrupt, observers)?;
+            let sweep = find_max::<D>(setup, objective, args.precision, node, interrupt, &mut observers)?;
             write_json(args, &sweep)?;
+            write_html(args, || report::sweep_page(&sweep))?;
+            for probe in &sweep.probes {
+                let missed = if probe.missed.is_empty() { "held".to_owned() } else { probe.missed.join("; ") };
+                say(args, &format!("{:>12.0}/s  {missed}", probe.rate));
+            }
             Ok(found(&sweep))
         }
         None => {
-            let result = run::run::<D>(setup, node, interrupt, observers)?;
+            let result = run::run::<D>(setup, node, interrupt, &mut observers)?;
             write_json(args, &result)?;
+            write_html(args, || report::run_page(&result))?;
+            if let Some(logs) = logs {
+                logs.finish()?;
+            }
+            say(args, summary::render(&result).trim_end());
             Ok(code(&result, objective))
         }
     }
@@ -256,6 +282,20 @@ fn write_json(args: &RunArgs, value: &impl serde::Serialize) -> Result<()> {
         return Ok(());
     }
     fs::write(path, text).with_context(|| format!("{}", path.display()))
+}
+
+fn write_html(args: &RunArgs, page: impl FnOnce() -> String) -> Result<()> {
+    let Some(path) = &args.html else { return Ok(()) };
+    fs::write(path, page()).with_context(|| format!("{}", path.display()))
+}
+
+/// On standard output, unless the result goes there.
+fn say(args: &RunArgs, text: &str) {
+    if args.json.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        eprintln!("{text}");
+    } else {
+        println!("{text}");
+    }
 }
 
 /// The exit code of a run: what is worst comes first.
@@ -288,31 +328,6 @@ fn resolve(text: &str) -> Result<SocketAddr> {
     match found.next() {
         Some(addr) => Ok(addr),
         None => bail!("`{text}` has no address"),
-    }
-}
-
-/// Progress and summary as plain lines on standard error.
-struct Lines;
-
-impl Observer for Lines {
-    fn note(&mut self, text: &str) {
-        eprintln!("{text}");
-    }
-
-    fn finished(&mut self, result: &RunResult) {
-        let ms = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e6));
-        let loop_kind = if result.verdict.closed_loop { " (CLOSED LOOP)" } else { "" };
-        eprintln!("{}: {}{loop_kind}", result.workload.name, result.verdict.word());
-        let (put, mb) = (&result.put, result.put.bytes_per_s / 1e6);
-        eprintln!("  put      {:.0} records/s  {mb:.1} MB/s  {} errors", put.records_per_s, put.failed + put.unknown);
-        for (name, of) in [("put-ack", &result.latency.put_ack), ("put-to-get", &result.latency.put_to_get)] {
-            let [p50, p99, p999] = [50.0, 99.0, 99.9].map(|p| ms(of.percentile(p)));
-            eprintln!("  {name:10} ms  p50 {p50}  p99 {p99}  p99.9 {p999}  max {}", ms(Some(of.max_ns)));
-        }
-        let verdict = &result.verdict;
-        for (kind, texts) in [("FAILED", &verdict.failed), ("INVALID", &verdict.invalid), ("note", &verdict.notes)] {
-            texts.iter().for_each(|text| eprintln!("  {kind}: {text}"));
-        }
     }
 }
 

@@ -45,6 +45,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The largest record that a stream takes without being asked.
 const RECORD_BYTES_DEFAULT: u32 = 1 << 20;
 
+/// Host and port of a URL, as `127.0.0.1:4567`.
+///
+/// # Errors
+/// When it is no URL of an endpoint.
+pub fn host_and_port(url: &str) -> Result<String, Failure> {
+    let (scheme, uri) = api::parse(url)?;
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    Ok(format!("{}:{port}", uri.host().unwrap_or_default()))
+}
+
 /// An endpoint.
 pub struct Kinesis {
     api: Rc<Api>,

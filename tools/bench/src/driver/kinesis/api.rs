@@ -40,11 +40,8 @@ pub struct Api {
 impl Api {
     /// The endpoint at `url`. Nothing is sent yet.
     pub fn new(url: &str) -> Result<Self, Failure> {
-        let bad = |why: &str| Failure::new("bad_url", format!("{url}: {why}"));
-        let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
-        let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme));
-        let scheme = scheme.ok_or_else(|| bad("begins with neither http:// nor https://"))?;
-        let host = uri.authority().ok_or_else(|| bad("has no host"))?.to_string();
+        let (scheme, uri) = parse(url)?;
+        let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let roots = HttpsConnectorBuilder::new().with_native_roots();
         let roots = roots.map_err(|error| Failure::new("no_certificates", error.to_string()));
         let mut http = HttpConnector::new();
@@ -139,6 +136,18 @@ impl Api {
         signature.apply_to_request_http1x(&mut request);
         Ok(request)
     }
+}
+
+/// A URL of an endpoint, and its scheme.
+pub fn parse(url: &str) -> Result<(&'static str, Uri), Failure> {
+    let bad = |why: &str| Failure::new("bad_url", format!("{url}: {why}"));
+    let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
+    let scheme = ["http", "https"].into_iter().find(|scheme| uri.scheme_str() == Some(scheme));
+    let scheme = scheme.ok_or_else(|| bad("begins with neither http:// nor https://"))?;
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(bad("has no host"));
+    }
+    Ok((scheme, uri))
 }
 
 /// Those of the environment, or made-up ones.

@@ -289,6 +289,11 @@ fn what_the_api_cannot_do_is_refused() {
             let target = Target::Kinesis { url: url.to_owned() };
             assert_eq!(Kinesis::connect(&target).await.err().unwrap().kind, "bad_url", "{url}");
         }
+        assert_eq!(
+            host_and_port("https://kinesis.eu-central-1.amazonaws.com").unwrap(),
+            "kinesis.eu-central-1.amazonaws.com:443"
+        );
+        assert_eq!(host_and_port("http://[::1]:4567/").unwrap(), "[::1]:4567");
     });
 }
 
