@@ -33,29 +33,34 @@ const CHANCE_MAX: f64 = 0.01;
 const RUNS_MAX: usize = 50;
 
 const HELP: &str = "\
-A and B are results of `run` or of a search as JSON, or directories of such results: the runs of a set. A is what was, B \
-what is.
+A and B are results of `run` or of a search as JSON, or directories of such
+results: the runs of a set. A is what was, B what is. Shown for each metric:
+the median of each side, the range, the change of the medians, and its meaning:
 
-For each metric: the median of each side, the range, the change of the medians, and what it means:
-  better, worse  five runs or more on each side, and an exact two-sided rank test (Mann-Whitney, over all ways to deal
-                 the runs to two sides) gives the difference a chance of less than 1 in 100. Of a dozen metrics, one in
-                 eight comparisons of equals still shows one such difference: judge by the metric you asked about.
-  apart          two to four runs on a side, and the ranges do not overlap. The chance of that by luck stands beside it.
-  noise          neither.
-  one run        one run on a side: nothing can be said of noise, whatever the change.
-A percentile is compared if every run of both sides has at least 100 samples above it.
+  better, worse  Five runs or more on each side, and an exact two-sided rank
+                 test (Mann-Whitney, over all ways to deal the runs to two
+                 sides) gives the difference a chance of less than 1 in 100.
+                 Of a dozen metrics, one in eight comparisons of equals still
+                 shows one: judge by the metric that you asked about.
+  apart          Two to four runs on a side, and the ranges do not overlap.
+                 The chance of that by luck stands beside it.
+  noise          Neither.
+  one run        One run on a side: whatever the change, it may be noise.
 
-Runs that are INVALID or FAILED, and sides that differ in workload, durability, driver or machine, are not compared
-unless --force is given.
+A percentile is compared if every run of both sides has at least 100 samples
+above it. Not compared, unless --force is given: runs that are INVALID or
+FAILED, a run that is there twice, and sides that differ in workload,
+durability, driver or machine.
 
-Gates: --gate put_to_get_p99=10 breaks if B's median is worse than A's by more than 10 % and the difference is more than
-noise (worse, or apart).
+Gates: --gate put_to_get_p99=10 breaks if B's median is worse than A's by more
+than 10 % and the difference is more than noise (worse, or apart).
 
 Exit codes:
   0  no gate broke
   1  a result cannot be read
   2  wrong arguments
-  4  the sides cannot be compared, or a gate cannot be decided: beyond it, but one run on a side, or no figure
+  4  the sides cannot be compared, or a gate cannot be decided: it would have
+     broken, but one side is one run; or not every run has the figure
   5  a gate broke";
 
 /// The arguments of `compare`.
@@ -263,6 +268,11 @@ impl Comparison {
             let bad = samples.iter().filter_map(|sample| sample.bad.as_ref());
             obstacles.extend(bad.map(|why| format!("{side} has a run that cannot be used: {why}")));
         }
+        // A copy of a run makes any difference look certain.
+        let mut ids: Vec<_> = a.iter().chain(b).map(|sample| sample.id).collect();
+        ids.sort_unstable();
+        let twice = ids.windows(2).filter(|pair| pair[0] == pair[1]);
+        obstacles.extend(twice.map(|pair| format!("run {:016x} is there twice", pair[0])));
         if let Some(first) = a.first() {
             let mut unlike: Vec<String> = Vec::new();
             for sample in a.iter().chain(b) {

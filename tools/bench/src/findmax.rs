@@ -45,9 +45,7 @@ impl Search {
             (Some(best), None) => Some(best * 2.0),
             // Nothing held yet: further down, until less than a record per second is left.
             (None, Some(worst)) => (worst > 1.0).then_some(worst / 2.0),
-            (Some(best), Some(worst)) => {
-                (worst - best > worst * self.precision).then(|| ((best + worst) / 2.0).round())
-            }
+            (Some(best), Some(worst)) => (worst - best > worst * self.precision).then(|| (best + worst) / 2.0),
         }
     }
 

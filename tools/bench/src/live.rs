@@ -49,7 +49,7 @@ struct State {
     closed: bool,
     warmup_ns: u64,
     total_ns: u64,
-    recent: VecDeque<Slice>,
+    recent: VecDeque<Kept>,
     sparks: VecDeque<f64>,
     failed: u64,
 }
@@ -144,10 +144,23 @@ impl Observer for Live {
 /// Lines of the view above the bar.
 const LINES: usize = 5;
 
+/// What is kept of a slice: a whole one is a megabyte of histograms.
+#[derive(Debug)]
+struct Kept {
+    start_ns: u64,
+    end_ns: u64,
+    acked: u64,
+    acked_bytes: u64,
+    received: u64,
+    received_bytes: u64,
+    put_ack: Histogram,
+    put_to_get: Histogram,
+}
+
 /// The last slices as one.
 struct Recent {
     seconds: f64,
-    sum: Slice,
+    sum: Kept,
 }
 
 impl Recent {
@@ -164,26 +177,39 @@ impl State {
         if self.sparks.len() > SPARKS {
             self.sparks.pop_front();
         }
-        self.recent.push_back(slice.clone());
+        self.recent.push_back(Kept {
+            start_ns: slice.start_ns,
+            end_ns: slice.end_ns,
+            acked: slice.acked,
+            acked_bytes: slice.acked_bytes,
+            received: slice.received,
+            received_bytes: slice.received_bytes,
+            put_ack: slice.put_ack.clone(),
+            put_to_get: slice.put_to_get.clone(),
+        });
         while self.recent.front().is_some_and(|first| first.start_ns + WINDOW_NS < slice.end_ns) {
             self.recent.pop_front();
         }
     }
 
     fn recent(&self) -> Recent {
-        let mut sum = Slice::default();
-        let mut span = 0;
-        for slice in &self.recent {
-            span += slice.end_ns.saturating_sub(slice.start_ns);
-            sum.scheduled += slice.scheduled;
-            sum.acked += slice.acked;
-            sum.acked_bytes += slice.acked_bytes;
-            sum.failed += slice.failed;
-            sum.received += slice.received;
-            sum.received_bytes += slice.received_bytes;
-            sum.put_ack.add(&slice.put_ack);
-            sum.put_to_get.add(&slice.put_to_get);
-        }
+        let total = |of: fn(&Kept) -> u64| self.recent.iter().map(of).sum::<u64>();
+        let merged = |of: fn(&Kept) -> &Histogram| {
+            let mut all = Histogram::new();
+            self.recent.iter().for_each(|slice| all.add(of(slice)));
+            all
+        };
+        let sum = Kept {
+            start_ns: self.recent.front().map_or(0, |slice| slice.start_ns),
+            end_ns: self.now_ns(),
+            acked: total(|slice| slice.acked),
+            acked_bytes: total(|slice| slice.acked_bytes),
+            received: total(|slice| slice.received),
+            received_bytes: total(|slice| slice.received_bytes),
+            put_ack: merged(|slice| &slice.put_ack),
+            put_to_get: merged(|slice| &slice.put_to_get),
+        };
+        let span = sum.end_ns.saturating_sub(sum.start_ns);
         Recent { seconds: span as f64 / 1e9, sum }
     }
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,10 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// Lines of its log that are kept, for when it fails.
 const LOG_LINES: usize = 20;
+
+/// Ports that nodes are given.
+const PORT_FIRST: u16 = 20_000;
+const PORTS: u16 = 12_000;
 
 /// How to start a node.
 #[derive(Clone, Debug, Default)]
@@ -61,16 +66,19 @@ fn binary(options: &NodeOptions) -> Result<PathBuf> {
     })
 }
 
-/// A port below those that the kernel gives to outgoing connections: nobody takes it while the node is down.
+/// A port below those that the kernel gives to outgoing connections: nobody takes it while the node is down. Never the same
+/// twice in one process: nodes share ports if they can, and two would answer for each other.
 fn free_port() -> Result<u16> {
-    let start = std::process::id() % 6_000;
-    for at in 0..6_000 {
-        let port = 20_000 + ((start + at) % 6_000) as u16 * 2;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(16);
+    for _ in 0..PORTS {
+        let at = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORT_FIRST + (at % u32::from(PORTS)) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }
     }
-    bail!("no free port from 20,000 to 32,000")
+    bail!("no free port from {PORT_FIRST} on")
 }
 
 impl Node {

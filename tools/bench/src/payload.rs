@@ -87,7 +87,7 @@ impl Writer {
     pub fn new(run: u64, rng: &mut Rng) -> Self {
         let mut block = vec![0; BLOCK_BYTES];
         for word in block.chunks_exact_mut(8) {
-            word.copy_from_slice(&rng.next().to_le_bytes());
+            word.copy_from_slice(&rng.number().to_le_bytes());
         }
         Self { run, block, record: Vec::new(), at: 0 }
     }

@@ -27,11 +27,11 @@ impl Rng {
     /// The generator of one of many parts of a workload: independent of those of the others.
     #[must_use]
     pub fn part(seed: u64, part: u64) -> Self {
-        Self::new(Self::new(seed).next() ^ Self::new(part.wrapping_add(1)).next())
+        Self::new(Self::new(seed).number() ^ Self::new(part.wrapping_add(1)).number())
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let t = s[1] << 17;
@@ -46,13 +46,13 @@ impl Rng {
 
     /// A number from 0 to below 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A number below `n`, which is not 0.
     pub fn below(&mut self, n: u64) -> u64 {
         // The bias of one part in 2^64/n is far below what any run could show.
-        ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
+        ((u128::from(self.number()) * u128::from(n)) >> 64) as u64
     }
 
     /// Exponentially distributed with mean 1.
@@ -77,9 +77,9 @@ mod tests {
     fn the_sequence_is_fixed() {
         // First output of xoshiro256++ for the state 1, 2, 3, 4, from the reference implementation.
         let mut rng = Rng { state: [1, 2, 3, 4] };
-        assert_eq!((rng.next(), rng.next()), (41_943_041, 58_720_359));
-        assert_eq!(Rng::new(5).next(), Rng::new(5).next());
-        assert_ne!(Rng::part(5, 0).next(), Rng::part(5, 1).next());
+        assert_eq!((rng.number(), rng.number()), (41_943_041, 58_720_359));
+        assert_eq!(Rng::new(5).number(), Rng::new(5).number());
+        assert_ne!(Rng::part(5, 0).number(), Rng::part(5, 1).number());
     }
 
     /// Goal: the distributions have the moments they promise.

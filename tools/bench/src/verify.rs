@@ -243,7 +243,7 @@ impl Reader {
         for ledger in ledgers {
             for (lane, sent) in ledger.lanes() {
                 let next = self.next.get(lane as usize).copied().unwrap_or(0).min(sent);
-                for range in self.gaps.of(lane).chain([next..sent]).filter(|range| !range.is_empty()) {
+                for range in self.gaps.of(lane).chain(std::iter::once(next..sent)).filter(|range| !range.is_empty()) {
                     let not_refused = ledger.refused.missing_in(lane, range.clone());
                     let without_outcome = (range.end - range.start) - ledger.unknown.missing_in(lane, range.clone());
                     let here = not_refused - without_outcome;

@@ -87,11 +87,11 @@ pub const METRICS: [Metric; 14] = [
         human::byte_rate,
     ),
     cost("put_ack_p50", "from the intended time to the acknowledgement", percentile!(put_ack, 50.0), duration),
-    cost("put_ack_p99", "", percentile!(put_ack, 99.0), duration),
-    cost("put_ack_p99.9", "", percentile!(put_ack, 99.9), duration),
+    cost("put_ack_p99", "the same", percentile!(put_ack, 99.0), duration),
+    cost("put_ack_p99.9", "the same", percentile!(put_ack, 99.9), duration),
     cost("put_to_get_p50", "from the intended time to a consumer", percentile!(put_to_get, 50.0), duration),
-    cost("put_to_get_p99", "", percentile!(put_to_get, 99.0), duration),
-    cost("put_to_get_p99.9", "", percentile!(put_to_get, 99.9), duration),
+    cost("put_to_get_p99", "the same", percentile!(put_to_get, 99.0), duration),
+    cost("put_to_get_p99.9", "the same", percentile!(put_to_get, 99.9), duration),
     cost(
         "put_errors",
         "records refused, or without a known outcome",
@@ -116,6 +116,8 @@ fn node_cpu(run: &RunResult) -> Option<f64> {
 #[derive(Clone, Debug)]
 pub struct Sample {
     values: BTreeMap<&'static str, f64>,
+    /// The run's number.
+    pub id: u64,
     /// Why it must not be compared.
     pub bad: Option<String>,
     /// Its load was closed.
@@ -132,6 +134,7 @@ impl Sample {
         let why: Vec<_> = run.verdict.failed.iter().chain(&run.verdict.invalid).map(String::as_str).collect();
         Self {
             values: values.collect(),
+            id: run.run_id,
             bad: (!run.verdict.is_good()).then(|| format!("{}: {}", summary::verdict_word(run), why.join("; "))),
             closed: run.verdict.closed_loop,
             conditions: conditions(run),
@@ -148,6 +151,7 @@ impl Sample {
         }
         Self {
             values: sweep.best_rate.map(|rate| (BEST_RATE, rate)).into_iter().collect(),
+            id: sweep.probes.first().map_or(0, |probe| probe.run.run_id),
             bad: sweep.limited_by_generator.then(|| "the search ended at what the generator can do".to_owned()),
             closed: false,
             conditions,

@@ -82,6 +82,7 @@ fn unlike_sides_are_named() {
     other.workload.seed = 99;
     other.tool_version = "9".to_owned();
     other.target.server = "millstream 9".to_owned();
+    other.run_id = 2;
     let obstacles = |other: &crate::result::RunResult| {
         Comparison::new(&[Sample::of_run(&base)], &[Sample::of_run(other)]).obstacles.join("\n")
     };
@@ -95,6 +96,7 @@ fn unlike_sides_are_named() {
     {
         assert!(text.contains(part), "{text}");
     }
+    assert!(obstacles(&base).contains("run 0000000000000001 is there twice"));
 }
 
 /// Goal: from no errors to some is worse, without a division by zero.

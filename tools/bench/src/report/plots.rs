@@ -192,12 +192,18 @@ pub(super) fn bins(point: &Point, metric: Metric) -> &Bins {
 
 pub(super) fn time_axis(run: &RunResult) -> Axis {
     let seconds = (run.series.points.len() as u64 * run.series.interval_ms) as f64 / 1e3;
-    let scale = Scale::Linear { min: 0.0, max: seconds.max(0.001) };
-    Axis::new(scale, "time since the warm-up", |s| match seconds {
-        total if total >= 7_200.0 => format!("{:.1} h", s / 3_600.0),
-        total if total >= 300.0 => format!("{:.0} min", s / 60.0),
-        _ => format!("{s} s"),
-    })
+    let (unit, name) = match seconds {
+        long if long >= 7_200.0 => (3_600.0, "h"),
+        long if long >= 300.0 => (60.0, "min"),
+        _ => (1.0, "s"),
+    };
+    // Round in the unit that is shown: a tick of 200 s is no number of minutes.
+    let ticks = Scale::Linear { min: 0.0, max: seconds.max(0.001) / unit }.ticks();
+    Axis {
+        scale: Scale::Linear { min: 0.0, max: seconds.max(0.001) },
+        ticks: ticks.into_iter().map(|tick| (tick * unit, format!("{} {name}", (tick * 1e3).round() / 1e3))).collect(),
+        name: "time since the warm-up".to_owned(),
+    }
 }
 
 fn middle(point: &Point, run: &RunResult) -> f64 {
@@ -301,14 +307,15 @@ fn throughput(
 ) -> Chart {
     let groups = run.workload.read.groups.max(1);
     let end_ms = run.measured_s * 1e3;
+    // What comes after the load has ended is no rate.
+    let points: Vec<_> = run.series.points.iter().filter(|point| (point.start_ms as f64) < end_ms).collect();
     let per_second = |point: &Point, count: u64| {
         // The last slice may have been cut short.
         let span = (end_ms - point.start_ms as f64).clamp(1.0, run.series.interval_ms as f64);
-        let span = if (point.start_ms as f64) < end_ms { span } else { run.series.interval_ms as f64 };
         count as f64 * 1e3 / span
     };
     let series = |pick: fn((u64, u64, u64)) -> u64, share: f64| -> Vec<f64> {
-        run.series.points.iter().map(|point| per_second(point, pick(of(point))) * share).collect()
+        points.iter().map(|point| per_second(point, pick(of(point))) * share).collect()
     };
     let read = if groups == 1 { "read".to_owned() } else { format!("read, mean of {groups} groups") };
     let mut all = vec![("scheduled".to_owned(), 5, Look::Dashed, series(|(scheduled, _, _)| scheduled, 1.0))];
@@ -316,7 +323,7 @@ fn throughput(
     all.push((read, 2, Look::Solid, series(|(_, _, received)| received, 1.0 / f64::from(groups))));
     all.retain(|(_, _, _, values)| values.iter().any(|value| *value > 0.0));
     let max = all.iter().flat_map(|(_, _, _, values)| values).copied().fold(0.0, f64::max);
-    let at: Vec<_> = run.series.points.iter().map(|point| (middle(point, run), second(point))).collect();
+    let at: Vec<_> = points.iter().map(|point| (middle(point, run), second(point))).collect();
     let lines = all.iter().map(|(name, colour, look, values)| Line {
         name: name.clone(),
         colour: *colour,

@@ -129,8 +129,13 @@ fn a_sweep_shows_its_probes() {
     assert!(page.contains("15,000 records/s hold it"));
 }
 
+/// Goal: the ticks of time are round in the unit they show, for runs of a second and of a day.
 #[test]
-fn zz_sample() {
-    std::fs::write("/tmp/bo/run.html", run_page(&testing::run(1, 1.0))).unwrap();
-    std::fs::write("/tmp/bo/sweep.html", sweep_page(&testing::sweep())).unwrap();
+fn ticks_of_time() {
+    let mut run = testing::run(1, 1.0);
+    for (interval_ms, first, last) in [(25, "0 s", "1 s"), (15_000, "0 min", "10 min"), (2_160_000, "0 h", "20 h")] {
+        run.series.interval_ms = interval_ms;
+        let ticks = plots::time_axis(&run).ticks;
+        assert_eq!((ticks[0].1.as_str(), ticks.last().unwrap().1.as_str()), (first, last), "{ticks:?}");
+    }
 }

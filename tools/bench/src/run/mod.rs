@@ -332,6 +332,9 @@ impl Threads {
     }
 }
 
+/// A message and the number of the thread that sent it.
+type Told = (usize, Message);
+
 /// What the threads told.
 struct Ran {
     times: Times,
@@ -353,7 +356,7 @@ fn listen(
     setup: &Setup,
     control: &Arc<Control>,
     threads: &Threads,
-    (to, from): (&Sender<(usize, Message)>, &Receiver<(usize, Message)>),
+    (to, from): (&Sender<Told>, &Receiver<Told>),
     node: Option<&Arc<Mutex<Node>>>,
     (interrupt, info): (&AtomicBool, &ServerInfo),
     ledgers: Vec<Ledger>,

@@ -37,12 +37,15 @@ impl std::fmt::Debug for RawProducer {
     }
 }
 
+/// An answer on its way; or why nothing was sent.
+type Answer = Result<Pending<TokioReactor>, Error>;
+
 /// One shard's batches.
 #[derive(Default)]
 struct Shard {
     filling: RefCell<Filling>,
     full: RefCell<VecDeque<Filling>>,
-    sent: RefCell<VecDeque<(Result<Pending<TokioReactor>, Error>, Filling)>>,
+    sent: RefCell<VecDeque<(Answer, Filling)>>,
     to_send: Notify,
     to_settle: Notify,
 }
