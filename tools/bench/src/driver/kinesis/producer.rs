@@ -1,8 +1,10 @@
-//! Putting: records gather into the body of the next PutRecords of their lane while the one before is under way.
+//! Putting: records gather into the bodies of the next PutRecords of their lane while one is under way. Only a full buffer
+//! makes a send wait.
 //!
 //! The body is JSON, written once per record as it comes: `{"StreamName":"s","Records":[` record `,` record `]}`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,23 +28,20 @@ const BYTES_MAX: usize = (5 << 20) - (64 << 10);
 /// Requests that a producer has under way, each for other keys.
 const LANES: usize = 4;
 
-/// A batch that gathers.
-#[derive(Default)]
-struct Open {
+/// A batch, of one record or more, that waits for its turn. The last one of a lane takes more records.
+struct Waiting {
     body: Vec<u8>,
     /// Keys and data, as the API counts them.
     bytes: usize,
     sent: Vec<Sent>,
-    permit: Option<Permit>,
-    since: Option<Instant>,
+    permit: Permit,
+    since: Instant,
 }
 
 struct Lane {
-    open: RefCell<Open>,
+    waiting: RefCell<VecDeque<Waiting>>,
     /// Told of every record, and of the end.
     changed: Notify,
-    /// Told when a batch has left.
-    left: Notify,
 }
 
 struct Shared {
@@ -77,7 +76,7 @@ impl KinesisProducer {
     /// A producer whose lanes are tasks of this thread.
     pub(super) fn new(api: Rc<Api>, stream: &str, batch: &Batch, done: Done) -> Self {
         let name = serde_json::to_string(stream).expect("text is JSON");
-        let lane = || Lane { open: RefCell::default(), changed: Notify::new(), left: Notify::new() };
+        let lane = || Lane { waiting: RefCell::default(), changed: Notify::new() };
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let shared = Rc::new(Shared {
             api,
@@ -109,36 +108,36 @@ impl Producer for KinesisProducer {
             None => shared.budget.acquire(bytes).await,
         };
         let lane = &shared.lanes[sent.key as usize % LANES];
-        lane.left.until(|| shared.takes(&lane.open.borrow(), bytes).then_some(())).await;
-        let mut open = lane.open.borrow_mut();
-        if open.sent.is_empty() {
-            open.body.extend_from_slice(&shared.head);
-            open.since = Some(Instant::now());
-        } else {
-            open.body.push(b',');
+        let mut waiting = lane.waiting.borrow_mut();
+        match waiting.back_mut().filter(|last| shared.takes(last, bytes)) {
+            Some(last) => {
+                last.body.push(b',');
+                write_record(&mut last.body, record);
+                last.bytes += bytes;
+                last.sent.push(sent);
+                last.permit.merge(permit);
+            }
+            None => {
+                let mut body = shared.head.clone();
+                write_record(&mut body, record);
+                waiting.push_back(Waiting { body, bytes, sent: vec![sent], permit, since: Instant::now() });
+            }
         }
-        write_record(&mut open.body, record);
-        open.bytes += bytes;
-        open.sent.push(sent);
-        match &mut open.permit {
-            Some(held) => held.merge(permit),
-            none => *none = Some(permit),
-        }
-        drop(open);
+        drop(waiting);
         lane.changed.notify();
         Ok(())
     }
 
     fn flush(&self) {
-        self.shared.hurry.set(true);
+        self.shared.hurry.set(self.shared.lanes.iter().any(|lane| !lane.waiting.borrow().is_empty()));
         self.shared.lanes.iter().for_each(|lane| lane.changed.notify());
     }
 }
 
 impl Shared {
     /// Whether the batch takes a record of so many bytes more.
-    fn takes(&self, open: &Open, bytes: usize) -> bool {
-        open.sent.is_empty() || (open.sent.len() < self.records_max as usize && open.bytes + bytes <= self.bytes_max)
+    fn takes(&self, batch: &Waiting, bytes: usize) -> bool {
+        batch.sent.len() < self.records_max as usize && batch.bytes + bytes <= self.bytes_max
     }
 
     /// One request after the other, until the producer is gone and nothing is left.
@@ -146,15 +145,13 @@ impl Shared {
         let lane = &self.lanes[lane];
         loop {
             let more = || {
-                let is_empty = lane.open.borrow().sent.is_empty();
-                (!is_empty || self.closed.get()).then_some(!is_empty)
+                let is_empty = lane.waiting.borrow().is_empty();
+                (!is_empty || self.closed.get()).then_some(())
             };
-            if !lane.changed.until(more).await {
-                return;
-            }
+            lane.changed.until(more).await;
             self.linger(lane).await;
-            let mut batch = lane.open.take();
-            lane.left.notify();
+            let next = lane.waiting.borrow_mut().pop_front();
+            let Some(mut batch) = next else { return };
             batch.body.extend_from_slice(b"]}");
             let answer = self.api.send("PutRecords", Bytes::from(batch.body), self.timeout).await;
             // Room first: whoever learns of the outcome may want to send the next record.
@@ -163,7 +160,7 @@ impl Shared {
                 Ok(answer) => self.settle(&batch.sent, &answer),
                 Err(failure) => (self.done)(&batch.sent, Err(&failure)),
             }
-            if self.lanes.iter().all(|lane| lane.open.borrow().sent.is_empty()) {
+            if self.lanes.iter().all(|lane| lane.waiting.borrow().is_empty()) {
                 self.hurry.set(false);
             }
         }
@@ -171,13 +168,14 @@ impl Shared {
 
     /// Waits for a full batch, but no longer than asked for.
     async fn linger(&self, lane: &Lane) {
-        let since = lane.open.borrow().since;
+        let since = lane.waiting.borrow().front().map(|batch| batch.since);
         let (false, Some(since)) = (self.linger.is_zero(), since) else { return };
         let enough = || {
-            let open = lane.open.borrow();
+            let waiting = lane.waiting.borrow();
             // Full when a record like the ones in it would not fit any more.
-            let next = open.bytes / open.sent.len().max(1);
-            (self.hurry.get() || self.closed.get() || !self.takes(&open, next)).then_some(())
+            let is_full = |batch: &Waiting| !self.takes(batch, batch.bytes / batch.sent.len());
+            let is_ready = waiting.len() > 1 || waiting.front().is_none_or(is_full);
+            (is_ready || self.hurry.get() || self.closed.get()).then_some(())
         };
         let _ = tokio::time::timeout_at(since + self.linger, lane.changed.until(enough)).await;
     }

@@ -309,6 +309,7 @@ fn records_arrive_in_order() {
         for n in 0..COUNT as u64 {
             put(&producer, (n % 8) as u32, n).await;
         }
+        assert!(outcomes.0.borrow().is_empty(), "no send waits while the buffer has room");
         let mut acked = outcomes.wait_for(COUNT).await;
         assert!(acked.iter().all(|(_, failure)| failure.is_none()));
         acked.sort_unstable_by_key(|(seq, _)| *seq);
