@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use super::exit;
+use crate::driver::kinesis::{self, Kinesis};
 use crate::driver::native::NativeDriver;
 use crate::driver::{Driver, Target};
 use crate::findmax::find_max;
@@ -78,6 +79,11 @@ pub(super) struct RunArgs {
     /// Address of the node.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4566", conflicts_with = "start_node")]
     node: String,
+    /// Instead of a node: an endpoint that speaks the Kinesis API, as http://127.0.0.1:4567. Consumers poll then.
+    /// Credentials and region come from the environment, as AWS_ACCESS_KEY_ID; without them requests are signed with
+    /// made-up ones.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "start_node", "auth_token_file"])]
+    kinesis: Option<String>,
     /// File with the token that the node wants to see.
     #[arg(long, value_name = "FILE")]
     auth_token_file: Option<PathBuf>,
@@ -151,7 +157,10 @@ impl RunArgs {
             workload.load.closed = None;
             workload.load.schedule = workload.load.schedule.at_rate(rate.0);
         }
+        // The API has no way to wait for records.
+        let polls = self.kinesis.is_some().then(|| "read.mode=poll".to_owned());
         let flags = [
+            polls,
             self.duration.map(|value| format!("duration={value}")),
             self.warmup.map(|value| format!("warmup={value}")),
             self.record_size.map(|value| format!("records.size={{kind='fixed', bytes='{value}'}}")),
@@ -198,11 +207,16 @@ pub(super) fn main(args: RunArgs) -> Result<ExitCode> {
         }
         None => None,
     };
-    let addr = match &node {
-        Some(node) => node.addr(),
-        None => resolve(&args.node)?,
+    let addr = match (&args.kinesis, &node) {
+        (Some(url), _) => resolve(&kinesis::host_and_port(url)?)?,
+        (None, Some(node)) => node.addr(),
+        (None, None) => resolve(&args.node)?,
     };
-    let mut setup = Setup::new(workload, Target::Native { addr, token });
+    let target = match &args.kinesis {
+        Some(url) => Target::Kinesis { url: url.clone() },
+        None => Target::Native { addr, token },
+    };
+    let mut setup = Setup::new(workload, target);
     setup.command = std::env::args().collect();
     setup.label = args.label.clone();
     setup.existing = args.existing;
@@ -215,7 +229,10 @@ pub(super) fn main(args: RunArgs) -> Result<ExitCode> {
         setup.stream.clone_from(stream);
     }
     let node = node.map(|node| Arc::new(Mutex::new(node)));
-    let code = measure::<NativeDriver>(&args, &setup, objective, node.as_ref(), &interrupt)?;
+    let code = match &setup.target {
+        Target::Native { .. } => measure::<NativeDriver>(&args, &setup, objective, node.as_ref(), &interrupt)?,
+        Target::Kinesis { .. } => measure::<Kinesis>(&args, &setup, objective, None, &interrupt)?,
+    };
     if let Some(node) = node.and_then(Arc::into_inner) {
         node.into_inner().map_err(|_| anyhow::anyhow!("a fault panicked"))?.stop()?;
     }
@@ -341,6 +358,15 @@ mod tests {
         assert_eq!((workload.records.size.largest(), workload.read.groups), (100, 3));
         assert_eq!(workload.read.mode, ReadMode::Poll);
         assert!(!workload.is_closed());
+    }
+
+    /// Goal: over Kinesis consumers poll, unless something else is asked for.
+    #[test]
+    fn kinesis_polls() {
+        let url = ["--preset", "latency", "--kinesis", "http://127.0.0.1:4567"];
+        assert_eq!(workload(&url).unwrap().read.mode, ReadMode::Poll);
+        assert_eq!(workload(&[&url[..], &["--read", "push"]].concat()).unwrap().read.mode, ReadMode::Push);
+        assert!(workload(&[&url[..], &["--start-node"]].concat()).is_err());
     }
 
     /// Goal: a rate makes a closed preset open, and a closed loop has to be asked for.

@@ -7,6 +7,7 @@
 //! what it receives, in order. Times are taken by the caller: before [`Producer::send`], in [`Done`], and in the visitor of
 //! [`Consumer::next`]; so a driver calls these at once when it knows, never later.
 
+pub mod kinesis;
 pub mod native;
 
 use std::borrow::Cow;
