@@ -68,7 +68,7 @@ pub const STREAMS_MAX: usize = 10_000;
 /// Shards on one node.
 pub const SHARDS_MAX: usize = 100_000;
 
-/// Shards that one stream can be created with.
+/// Open shards of one stream.
 pub const SHARDS_PER_STREAM_MAX: u32 = 10_000;
 
 /// Longest stream name, as in Kinesis.
@@ -79,6 +79,69 @@ pub const RETENTION_HOURS_MIN: u32 = 24;
 
 /// Longest retention, as in Kinesis: 365 days.
 pub const RETENTION_HOURS_MAX: u32 = 8_760;
+
+/// Shards that an on-demand stream is created with unless asked otherwise, as in Kinesis.
+pub const ON_DEMAND_SHARDS: u32 = 4;
+
+/// The fewest shards of an on-demand stream unless set otherwise, as in Kinesis: what it starts with.
+pub const ON_DEMAND_SHARDS_MIN_DEFAULT: u32 = ON_DEMAND_SHARDS;
+
+/// The most shards of an on-demand stream unless set otherwise: 200 MiB/s, as in Kinesis.
+pub const ON_DEMAND_SHARDS_MAX_DEFAULT: u32 = 200;
+
+/// Most warm throughput, in MiB per second, as in Kinesis: 10 GiB/s.
+pub const WARM_THROUGHPUT_MIB_MAX: u32 = 10_240;
+
+/// With limits = aws: how often a stream can be scaled in 24 hours.
+pub const AWS_SCALINGS_PER_DAY: usize = 10;
+
+/// With limits = aws: how often the mode of a stream can be switched in 24 hours.
+pub const AWS_MODE_SWITCHES_PER_DAY: usize = 2;
+
+/// The clock of a node is at the year 10,000 at most: later times can be added to without running over.
+pub const WALL_US_MAX: u64 = 253_402_300_800_000_000;
+
+/// Tags of a stream or a consumer, as in Kinesis.
+pub const TAGS_MAX: usize = 50;
+
+/// Longest key of a tag, as in Kinesis.
+pub const TAG_KEY_CHARS_MAX: usize = 128;
+
+/// Longest value of a tag, as in Kinesis.
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+
+/// Longest name of an encryption key, as in Kinesis.
+pub const KMS_KEY_ID_BYTES_MAX: usize = 2_048;
+
+/// Longest resource policy, as in Kinesis: 20 KiB.
+pub const POLICY_BYTES_MAX: usize = 20 << 10;
+
+/// Registered consumers of a stream, as in Kinesis with On-demand Advantage.
+pub const CONSUMERS_PER_STREAM_MAX: usize = 50;
+
+/// With limits = aws: registered consumers of a stream.
+pub const AWS_CONSUMERS_PER_STREAM: usize = 20;
+
+/// Longest name of a consumer, as in Kinesis.
+pub const CONSUMER_NAME_BYTES_MAX: usize = 128;
+
+/// Longest name of a space of stored values.
+pub const STORE_SPACE_BYTES_MAX: usize = 128;
+
+/// Longest key of a stored value.
+pub const STORE_KEY_BYTES_MAX: usize = 256;
+
+/// Largest stored value: a checkpoint is far smaller, and anything larger belongs in a stream.
+pub const STORE_VALUE_BYTES_MAX: usize = 4 << 10;
+
+/// Stored values of a node: twice as many as it can have shards, for two applications that read all of them.
+pub const STORE_ITEMS_MAX: usize = 200_000;
+
+/// Bytes of all stored values of a node with their names: every worker's copy of the catalogue names them.
+pub const STORE_BYTES_MAX: usize = 64 << 20;
+
+/// Longest name of the owner of a lease.
+pub const LEASE_OWNER_BYTES_MAX: usize = 128;
 
 /// With `durability = interval`: the longest time acknowledged bytes stay unsynced.
 pub const SYNC_INTERVAL_US: u64 = 50_000;
@@ -108,6 +171,33 @@ pub const PUT_KEYED_RECORDS_MAX: u32 = 10_000;
 
 /// Streams or shards in one page of a listing.
 pub const PAGE_MAX: u32 = 1_000;
+
+/// Operations in the plan of one scaling: at most every inner boundary of the old shards and of the new ones.
+pub const SCALE_STEPS_MAX: usize = 2 * SHARDS_PER_STREAM_MAX as usize;
+
+/// Longest key of a tag: 128 characters, as in Kinesis, of 4 bytes of UTF-8.
+pub const TAG_KEY_BYTES_MAX: usize = TAG_KEY_CHARS_MAX * 4;
+
+/// Longest value of a tag: 256 characters, as in Kinesis, of 4 bytes of UTF-8.
+pub const TAG_VALUE_BYTES_MAX: usize = TAG_VALUE_CHARS_MAX * 4;
+
+/// Longest name of an encryption key, as in Kinesis.
+pub const ENCRYPTION_KEY_BYTES_MAX: usize = KMS_KEY_ID_BYTES_MAX;
+
+/// Longest name of the holder of a lease.
+pub const STORE_OWNER_BYTES_MAX: usize = LEASE_OWNER_BYTES_MAX;
+
+/// Items in one page of the store: that many of the largest fit the args of one message.
+pub const STORE_PAGE_MAX: u32 = 200;
+
+/// Leases in one renewal.
+pub const LEASE_RENEWALS_MAX: usize = 1_000;
+
+/// Shortest time a lease can be asked for. Any shorter, and a pause of a healthy holder would end it.
+pub const LEASE_TTL_MS_MIN: u32 = 1_000;
+
+/// Longest time a lease can be asked for: how long the shards of a dead member may stay unread.
+pub const LEASE_TTL_MS_MAX: u32 = 600_000;
 
 /// Values in one answer with statistics.
 pub const STATS_MAX: usize = 4_096;
@@ -175,4 +265,6 @@ const _: () = {
     assert!(KEY_BYTES_MAX <= RECORD_BYTES_MIN as usize);
     assert!(PRODUCER_WINDOW <= u8::MAX as usize);
     assert!(SHARDS_PER_STREAM_MAX as usize <= SHARDS_MAX);
+    assert!(POLICY_BYTES_MAX <= u16::MAX as usize);
+    assert!(STORE_VALUE_BYTES_MAX <= u16::MAX as usize);
 };

@@ -80,6 +80,12 @@ impl WallUs {
     pub const fn millis(self) -> u64 {
         self.0 / 1_000
     }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn second(self) -> u64 {
+        self.0 / 1_000_000
+    }
 }
 
 impl MonoUs {
@@ -187,6 +193,50 @@ pub struct ProducerStamp {
     pub epoch: u32,
     /// Number of the batch in this shard and epoch: 0, 1, 2, ...
     pub seq: u32,
+}
+
+/// What a shard takes in, as averages that fade, and where in its range of hash keys the bytes fall. Goes from the shard's
+/// worker to whoever decides about splits and merges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes a second over about the last 15 seconds.
+    pub bytes_s: u64,
+    /// Records a second over about the last 15 seconds.
+    pub records_s: u64,
+    /// Bytes a second over about the last 15 minutes; starts at 0 and gets there as slowly.
+    pub bytes_s_slow: u64,
+    /// Records a second over about the last 15 minutes; starts at 0 and gets there as slowly.
+    pub records_s_slow: u64,
+    /// Samples by bytes over about the last minute and a half, in equal parts of the shard's range.
+    pub parts: [u32; Traffic::PARTS],
+    /// A key that holds much of the traffic. A key with more than half of it is always found.
+    pub hot: Option<HotKey>,
+}
+
+/// A hash key that stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotKey {
+    /// The key.
+    pub key: HashKey,
+    /// Its share of the shard's bytes, in thousandths.
+    pub permille: u16,
+}
+
+impl Traffic {
+    /// Parts that a shard's range is divided into.
+    pub const PARTS: usize = 64;
+
+    /// No traffic at all.
+    pub const NONE: Self =
+        Self { bytes_s: 0, records_s: 0, bytes_s_slow: 0, records_s_slow: 0, parts: [0; Self::PARTS], hot: None };
+
+    /// Hash keys in one part of the range from `first` to `last`, both included; the last part has what is left, and a
+    /// range of fewer keys than there are parts leaves the last ones empty.
+    #[must_use]
+    pub const fn part_width(first: HashKey, last: HashKey) -> u128 {
+        // One more than the exact quotient of the distance, so that the last key falls into part 63 and not into part 64.
+        (last.0 - first.0) / Self::PARTS as u128 + 1
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ mod generated;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use millstream::catalog::{Catalog, Command, CreateStream, Settings, SettingsChange};
+use millstream::catalog::{
+    Catalog, Command, ConsumerId, CreateStream, Expect, Mode, Name, Reshard, ReshardOp, Settings, SettingsChange,
+    ShardMetrics, StoreCommand, Tags,
+};
 use millstream::codec::Write as _;
 use millstream::engine::recover::{Damage, decode_losses, encode_losses};
 use millstream::format::frame::{Frame, FrameError, Kind};
@@ -22,7 +25,8 @@ use millstream::log::recovery::{self, Beyond, Step, Stop, Verdict};
 use millstream::log::tip::{Mismatch, Tip};
 use millstream::shard::producers::Producers;
 use millstream::types::{
-    Durability, FilePos, FrameIndex, GroupId, Offset, ProducerId, ProducerStamp, StreamId, Term, WallUs,
+    FilePos, FrameIndex, GroupId, HashKey, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, Term, WallUs,
+    WorkerId,
 };
 
 const GROUP: GroupId = GroupId(16);
@@ -232,17 +236,55 @@ fn commands() -> Vec<(&'static str, Command)> {
     let create = CreateStream {
         name: "orders".to_owned(),
         shard_count: 2,
-        settings: Settings { retention_hours: 24, record_bytes_max: 1 << 20, durability: Durability::Fsync },
+        settings: Settings::default(),
+        tags: Tags::new(),
         now: ARRIVAL,
         workers: 2,
     };
-    let change = SettingsChange { retention_hours: Some(48), ..SettingsChange::default() };
+    let change = SettingsChange { retention_hours: Some(48), mode: Some(Mode::ON_DEMAND), ..SettingsChange::default() };
+    let stream = StreamId(1);
+    let ops = vec![
+        ReshardOp::Split { shard: ShardNumber(0), at: HashKey(1 << 126) },
+        ReshardOp::Merge { shard: ShardNumber(1), adjacent: ShardNumber(2) },
+    ];
+    let ends = vec![(ShardNumber(0), Offset(4_096))];
+    let shards = || vec![ShardNumber(0)];
+    let consumer = ConsumerId(1);
+    let team = || Tags::from([("team".to_owned(), "a".to_owned())]);
+    let name = || Name { space: "app".to_owned(), key: "shard-0".to_owned() };
+    let store = |name, command| (name, Command::Store(command));
     vec![
         ("CreateStream", Command::CreateStream(create)),
-        ("ActivateStream", Command::ActivateStream { stream: StreamId(1) }),
-        ("UpdateStream", Command::UpdateStream { stream: StreamId(1), change }),
-        ("DeleteStream", Command::DeleteStream { stream: StreamId(1) }),
-        ("ForgetStream", Command::ForgetStream { stream: StreamId(1) }),
+        ("ActivateStream", Command::ActivateStream { stream }),
+        ("UpdateStream", Command::UpdateStream { stream, change, now: ARRIVAL }),
+        ("DeleteStream", Command::DeleteStream { stream, enforce: true }),
+        ("ForgetStream", Command::ForgetStream { stream }),
+        ("Reshard", Command::Reshard(Reshard { stream, ops, by_node: false, now: ARRIVAL, workers: 2 })),
+        ("FinishReshard", Command::FinishReshard { stream, ends, now: ARRIVAL }),
+        ("MoveShard", Command::MoveShard { stream, shard: ShardNumber(0), to: WorkerId(1) }),
+        ("ScaleStream", Command::ScaleStream { stream, target: 8, now: ARRIVAL }),
+        ("ExpireShards", Command::ExpireShards { stream, shards: shards() }),
+        ("ForgetShards", Command::ForgetShards { stream, shards: shards() }),
+        ("ScaleDone", Command::ScaleDone { stream }),
+        ("TagStream", Command::TagStream { stream, consumer: None, set: team(), remove: vec!["old".to_owned()] }),
+        ("SetEncryption", Command::SetEncryption { stream, key_id: Some("alias/a".to_owned()) }),
+        ("SetMonitoring", Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }),
+        ("SetPolicy", Command::SetPolicy { stream, consumer: Some(consumer), policy: Some("{}".to_owned()) }),
+        (
+            "RegisterConsumer",
+            Command::RegisterConsumer { stream, name: "audit".to_owned(), tags: team(), now: ARRIVAL },
+        ),
+        ("DeregisterConsumer", Command::DeregisterConsumer { stream, consumer }),
+        store(
+            "Put",
+            StoreCommand::Put { name: name(), value: "4096".into(), expect: Expect::Version(3), token: Some(2) },
+        ),
+        store("Delete", StoreCommand::Delete { name: name(), expect: Expect::Any, token: None }),
+        store(
+            "Claim",
+            StoreCommand::Claim { name: name(), owner: "host-1".to_owned(), ttl_ms: 10_000, take_from: Some(2) },
+        ),
+        store("Release", StoreCommand::Release { name: name(), token: 2 }),
     ]
 }
 

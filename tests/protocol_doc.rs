@@ -5,20 +5,28 @@
 
 mod generated;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use bytes::BytesMut;
 use millstream::format::{frame, record};
 use millstream::limits;
 use millstream::protocol::messages::{
-    CreateStream, CreateStreamAnswer, Credit, DeleteStream, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer,
-    Get, HashKeys, Hello, HelloAnswer, Limits, ListStreams, ListStreamsAnswer, Ping, PingAnswer, Position,
-    PositionAnswer, Put, PutAnswer, PutKeyed, PutKeyedAnswer, ReadState, RecordResult, SettingsChange,
-    ShardDescription, ShardState, Start, Stat, Stats, StatsAnswer, StreamSettings, StreamStatus, StreamSummary,
-    Subscribe, SubscribeAnswer, SubscriptionEnd, Unsubscribe, UnsubscribeAnswer, UpdateStream, UpdateStreamAnswer,
+    CapacityMode, ChildShard, ConsumerDescription, CreateStream, CreateStreamAnswer, Credit, CustomLimits,
+    DeleteStream, DeleteStreamAnswer, DeregisterConsumer, DeregisterConsumerAnswer, DescribeConsumer, DescribeStream,
+    DescribeStreamAnswer, Distribution, Expect, Get, GetMetadata, GetMetadataAnswer, HashKeys, Hello, HelloAnswer,
+    Lease, LeaseClaim, LeaseClaimAnswer, LeaseRelease, LeaseReleaseAnswer, LeaseRenew, LeaseRenewAnswer, Limits,
+    ListConsumers, ListConsumersAnswer, ListStreams, ListStreamsAnswer, MergeShards, MetadataChange, MoveShard,
+    MoveShardAnswer, Ping, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, PutKeyedAnswer, ReadState,
+    RecordResult, RegisterConsumer, RegisterConsumerAnswer, Renewal, ReshardAnswer, ScaleKind, ScaleStep, ScaleStream,
+    ScaleStreamAnswer, SetMetadata, SetMetadataAnswer, SettingsChange, ShardDescription, ShardEnd, ShardState,
+    SplitShard, Start, Stat, Stats, StatsAnswer, StoreDelete, StoreDeleteAnswer, StoreGet, StoreGetAnswer, StoreItem,
+    StoreList, StoreListAnswer, StorePut, StorePutAnswer, StreamLimits, StreamSettings, StreamStatus, StreamSummary,
+    Subscribe, SubscribeAnswer, SubscriptionEnd, Tag, Unsubscribe, UnsubscribeAnswer, UpdateStream, UpdateStreamAnswer,
 };
 use millstream::protocol::{
-    Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, HEAD_BYTES, Head, Kind, Next, Opcode, Operation, Side,
+    Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, HEAD_BYTES, Head, Kind, Next, Opcode, Operation, Side, VERSION,
+    VERSION_MIN,
 };
 use millstream::types::{
     Chain, Durability, FrameIndex, GroupId, HashKey, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, Term,
@@ -34,9 +42,10 @@ fn the_document_is_what_the_code_does() {
     generated::check("PROTOCOL.md", parts());
 }
 
-/// Goal: every vector is a message that the decoder takes and whose request or body checks out.
+/// Goal: every operation has a vector; each is a message that the decoder takes and whose request or body checks out.
 #[test]
 fn the_vectors_decode() {
+    let mut shown = BTreeSet::new();
     for (name, bytes) in vectors() {
         let side = if bytes[10] == 0 { Side::Server } else { Side::Client };
         let message = match Decoder::new(side).next(&mut BytesMut::from(&bytes[..])) {
@@ -47,6 +56,7 @@ fn the_vectors_decode() {
             Kind::Request => {
                 assert_eq!(message.request().unwrap().opcode() as u8, message.head.opcode, "{name}");
                 message.check_body().unwrap();
+                shown.insert(message.head.opcode);
             }
             Kind::Answer | Kind::Push if !message.body.is_empty() => {
                 frame::Frame::split(&message.body).unwrap();
@@ -54,6 +64,7 @@ fn the_vectors_decode() {
             Kind::Answer | Kind::Error | Kind::Push | Kind::LastPush => assert!(message.body.is_empty(), "{name}"),
         }
     }
+    assert!(shown.into_iter().eq(Opcode::ALL.iter().map(|opcode| *opcode as u8)));
 }
 
 fn parts() -> Vec<(String, String)> {
@@ -111,6 +122,22 @@ fn limits_table() -> String {
         ("subscriptions of a connection", limits::SUBSCRIPTIONS_PER_CONNECTION_MAX as u64),
         ("credit of a subscription, bytes", limits::SUBSCRIBE_CREDIT_BYTES_MAX.into()),
         ("unacknowledged batches of a producer and shard", limits::PRODUCER_WINDOW as u64),
+        ("steps in an answer to ScaleStream", limits::SCALE_STEPS_MAX as u64),
+        ("registered consumers of a stream", limits::CONSUMERS_PER_STREAM_MAX as u64),
+        ("consumer name, bytes", limits::CONSUMER_NAME_BYTES_MAX as u64),
+        ("tags of a stream or consumer", limits::TAGS_MAX as u64),
+        ("key of a tag, bytes", limits::TAG_KEY_BYTES_MAX as u64),
+        ("value of a tag, bytes", limits::TAG_VALUE_BYTES_MAX as u64),
+        ("encryption key, bytes", limits::ENCRYPTION_KEY_BYTES_MAX as u64),
+        ("policy, bytes", limits::POLICY_BYTES_MAX as u64),
+        ("name of a space, bytes", limits::STORE_SPACE_BYTES_MAX as u64),
+        ("key of an item, bytes", limits::STORE_KEY_BYTES_MAX as u64),
+        ("value of an item, bytes", limits::STORE_VALUE_BYTES_MAX as u64),
+        ("owner of a lease, bytes", limits::STORE_OWNER_BYTES_MAX as u64),
+        ("items in a page of the store", limits::STORE_PAGE_MAX.into()),
+        ("leases in a LeaseRenew", limits::LEASE_RENEWALS_MAX as u64),
+        ("time of a lease at least, ms", limits::LEASE_TTL_MS_MIN.into()),
+        ("time of a lease at most, ms", limits::LEASE_TTL_MS_MAX.into()),
         ("wait of a Get, ms", limits::GET_WAIT_MS_MAX.into()),
         ("time for the handshake, ms", limits::HANDSHAKE_US_MAX / 1000),
         ("time for a request that began to arrive, ms", limits::REQUEST_ARRIVAL_US_MAX / 1000),
@@ -234,6 +261,180 @@ const fn stamp() -> ProducerStamp {
 
 /// Every message once, with the values the text of PROTOCOL.md speaks of.
 fn vectors() -> Vec<(&'static str, Vec<u8>)> {
+    [
+        vectors_of_records_and_streams(),
+        vectors_of_reshards(),
+        vectors_of_metadata(),
+        vectors_of_consumers(),
+        vectors_of_the_store(),
+    ]
+    .concat()
+}
+
+const SETTINGS: StreamSettings = StreamSettings {
+    retention_hours: 24,
+    record_bytes_max: 1_048_576,
+    durability: Durability::Fsync,
+    limits: StreamLimits::Custom(CustomLimits {
+        write_records_s: 1_000,
+        write_bytes_s: 1_048_576,
+        read_calls_s: 5,
+        read_bytes_s: 2_097_152,
+        fanout_bytes_s: 0,
+    }),
+    mode: CapacityMode::Provisioned,
+    distribution: Distribution::PartitionKey,
+    warm_throughput_mib: 0,
+};
+
+/// What the example stream's first shard is split into.
+fn children() -> [ShardDescription; 2] {
+    let child = |number: u32, hash_start, hash_end| ShardDescription {
+        number: ShardNumber(number),
+        group: GroupId(u64::from(number) + 17),
+        hash_start: HashKey(hash_start),
+        hash_end: HashKey(hash_end),
+        worker: WorkerId(1),
+        state: ShardState::Open,
+        parent: Some(ShardNumber(0)),
+        adjacent_parent: None,
+        created: ARRIVAL.plus(3_600_000_000),
+        closed: None,
+    };
+    [child(2, 0, (1 << 126) - 1), child(3, 1 << 126, (1 << 127) - 1)]
+}
+
+const fn child(shard: &ShardDescription) -> ChildShard {
+    ChildShard {
+        number: shard.number,
+        group: shard.group,
+        hash_start: shard.hash_start,
+        hash_end: shard.hash_end,
+        parent: shard.parent,
+        adjacent_parent: shard.adjacent_parent,
+    }
+}
+
+fn vectors_of_reshards() -> Vec<(&'static str, Vec<u8>)> {
+    let stream = "orders";
+    let split = |start, at, end| ScaleStep {
+        round: 0,
+        kind: ScaleKind::Split,
+        start: HashKey(start),
+        at: HashKey(at),
+        end: HashKey(end),
+    };
+    let steps = vec![split(0, 1 << 126, (1 << 127) - 1), split(1 << 127, 3 << 126, u128::MAX)];
+    vec![
+        ("SplitShard", request(16, &SplitShard { stream, shard: ShardNumber(0), at: HashKey(1 << 126) })),
+        (
+            "SplitShard answer",
+            answer(Opcode::SplitShard, 16, &ReshardAnswer { catalogue_version: 9, children: children().to_vec() }),
+        ),
+        ("MergeShards", request(17, &MergeShards { stream, shard: ShardNumber(2), adjacent: ShardNumber(3) })),
+        (
+            "MergeShards answer",
+            answer(
+                Opcode::MergeShards,
+                17,
+                &ReshardAnswer {
+                    catalogue_version: 11,
+                    children: vec![ShardDescription {
+                        number: ShardNumber(4),
+                        group: GroupId(21),
+                        hash_start: HashKey(0),
+                        hash_end: HashKey((1 << 127) - 1),
+                        worker: WorkerId(0),
+                        state: ShardState::Open,
+                        parent: Some(ShardNumber(2)),
+                        adjacent_parent: Some(ShardNumber(3)),
+                        created: ARRIVAL.plus(7_200_000_000),
+                        closed: None,
+                    }],
+                },
+            ),
+        ),
+        ("ScaleStream", request(18, &ScaleStream { stream, target: 4, plan_only: true })),
+        (
+            "ScaleStream answer",
+            answer(Opcode::ScaleStream, 18, &ScaleStreamAnswer { open_shards: 2, catalogue_version: 11, steps }),
+        ),
+        ("MoveShard", request(19, &MoveShard { stream, shard: ShardNumber(4), to: WorkerId(1) })),
+        ("MoveShard answer", answer(Opcode::MoveShard, 19, &MoveShardAnswer { catalogue_version: 12 })),
+    ]
+}
+
+fn vectors_of_metadata() -> Vec<(&'static str, Vec<u8>)> {
+    let (stream, consumer) = ("orders", "");
+    let tags = vec![Tag { key: "team", value: "billing" }];
+    let change = |change| request(21, &SetMetadata { stream, consumer, change });
+    vec![
+        ("GetMetadata", request(20, &GetMetadata { stream, consumer })),
+        (
+            "GetMetadata answer",
+            answer(
+                Opcode::GetMetadata,
+                20,
+                &GetMetadataAnswer { tags: tags.clone(), encryption_key: "alias/orders", monitoring: 3, policy: "" },
+            ),
+        ),
+        ("SetMetadata, tags", change(MetadataChange::Tags { set: tags, remove: vec!["owner"] })),
+        ("SetMetadata, encryption", change(MetadataChange::Encryption("alias/orders"))),
+        ("SetMetadata, monitoring", change(MetadataChange::Monitoring(3))),
+        ("SetMetadata, policy", change(MetadataChange::Policy(""))),
+        ("SetMetadata answer", answer(Opcode::SetMetadata, 21, &SetMetadataAnswer { catalogue_version: 13 })),
+    ]
+}
+
+fn vectors_of_consumers() -> Vec<(&'static str, Vec<u8>)> {
+    let (stream, name) = ("orders", "billing");
+    let consumer = ConsumerDescription { id: 1, created: ARRIVAL, name };
+    vec![
+        ("RegisterConsumer", request(22, &RegisterConsumer { stream, name, tags: Vec::new() })),
+        (
+            "RegisterConsumer answer",
+            answer(Opcode::RegisterConsumer, 22, &RegisterConsumerAnswer { catalogue_version: 14, consumer }),
+        ),
+        ("DeregisterConsumer", request(25, &DeregisterConsumer { stream, name })),
+        (
+            "DeregisterConsumer answer",
+            answer(Opcode::DeregisterConsumer, 25, &DeregisterConsumerAnswer { catalogue_version: 15 }),
+        ),
+        ("ListConsumers", request(23, &ListConsumers { stream, after: "", limit: 0 })),
+        (
+            "ListConsumers answer",
+            answer(Opcode::ListConsumers, 23, &ListConsumersAnswer { consumers: vec![consumer], more: false }),
+        ),
+        ("DescribeConsumer", request(24, &DescribeConsumer { stream, name })),
+        ("DescribeConsumer answer", answer(Opcode::DescribeConsumer, 24, &consumer)),
+    ]
+}
+
+fn vectors_of_the_store() -> Vec<(&'static str, Vec<u8>)> {
+    let (space, key) = ("app/orders", "shard-0");
+    let lease = Lease { token: 5, ttl_ms: 10_000, remaining_ms: 10_000, owner: "member-1" };
+    let claimed = StoreItem { version: 0, key, value: b"", lease: Some(lease) };
+    let stored = StoreItem { version: 1, value: b"2", lease: Some(Lease { remaining_ms: 7_250, ..lease }), ..claimed };
+    let (expect, token) = (Expect::Version(0), Some(5));
+    vec![
+        ("LeaseClaim", request(26, &LeaseClaim { space, key, owner: "member-1", ttl_ms: 10_000, take_from: None })),
+        ("LeaseClaim answer", answer(Opcode::LeaseClaim, 26, &LeaseClaimAnswer { token: 5, item: claimed })),
+        ("StorePut", request(27, &StorePut { space, key, value: b"2", expect, token })),
+        ("StorePut answer", answer(Opcode::StorePut, 27, &StorePutAnswer { version: 1 })),
+        ("StoreGet", request(28, &StoreGet { space, key })),
+        ("StoreGet answer", answer(Opcode::StoreGet, 28, &StoreGetAnswer { item: Some(stored) })),
+        ("StoreList", request(29, &StoreList { space, prefix: "shard-", after: "", limit: 0 })),
+        ("StoreList answer", answer(Opcode::StoreList, 29, &StoreListAnswer { items: vec![stored], more: false })),
+        ("LeaseRenew", request(30, &LeaseRenew { space, renewals: vec![Renewal { key, token: 5 }] })),
+        ("LeaseRenew answer", answer(Opcode::LeaseRenew, 30, &LeaseRenewAnswer { held: vec![true] })),
+        ("LeaseRelease", request(31, &LeaseRelease { space, key, token: 5 })),
+        ("LeaseRelease answer", answer(Opcode::LeaseRelease, 31, &LeaseReleaseAnswer)),
+        ("StoreDelete", request(32, &StoreDelete { space, key, expect: Expect::Any, token: None })),
+        ("StoreDelete answer", answer(Opcode::StoreDelete, 32, &StoreDeleteAnswer { existed: true })),
+    ]
+}
+
+fn vectors_of_records_and_streams() -> Vec<(&'static str, Vec<u8>)> {
     let body = records();
     let (body_len, body_crc) = (body.len() as u32, crc32fast::hash(&body));
     let stored = stored_frame();
@@ -245,19 +446,24 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
         wall: ARRIVAL.plus(250),
         end_of_shard: false,
     };
-    let settings = StreamSettings { retention_hours: 24, record_bytes_max: 1_048_576, durability: Durability::Fsync };
     let mut scratch = Vec::new();
     let hash_keys = HashKeys::collect([None, Some(HashKey(1 << 127))], &mut scratch);
     let error = |code| ErrorAnswer::new(code);
     vec![
-        ("Hello", request(1, &Hello { version_min: 1, version_max: 1, features: 0, client: "example/1", token: b"" })),
+        (
+            "Hello",
+            request(
+                1,
+                &Hello { version_min: VERSION_MIN, version_max: VERSION, features: 0, client: "example/1", token: b"" },
+            ),
+        ),
         (
             "Hello answer",
             answer(
                 Opcode::Hello,
                 1,
                 &HelloAnswer {
-                    version: 1,
+                    version: VERSION,
                     features: 0,
                     node_id: 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff,
                     node_version: "0.1.0",
@@ -331,7 +537,10 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
                 &PositionAnswer { offset: Offset(0), horizon: Offset(0), end_offset: Offset(2) },
             ),
         ),
-        ("Subscribe", request(8, &Subscribe { group: GROUP, from: Offset(0), credit: 1_048_576 })),
+        (
+            "Subscribe",
+            request(8, &Subscribe { group: GROUP, start: Start::At(Offset(0)), consumer: 0, credit: 1_048_576 }),
+        ),
         (
             "Subscribe answer",
             answer(
@@ -345,7 +554,23 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
             "last push",
             enclosed(
                 Envelope::last_push(8),
-                &SubscriptionEnd { next_offset: Offset(2), error: Some(error(ErrorCode::WrongShardMap).details(5, 0)) },
+                &SubscriptionEnd {
+                    next_offset: Offset(2),
+                    error: Some(error(ErrorCode::WrongShardMap).details(5, 0)),
+                    children: Vec::new(),
+                },
+                &[],
+            ),
+        ),
+        (
+            "last push of a closed shard",
+            enclosed(
+                Envelope::last_push(8),
+                &SubscriptionEnd {
+                    next_offset: Offset(2),
+                    error: None,
+                    children: children().iter().map(child).collect(),
+                },
                 &[],
             ),
         ),
@@ -373,15 +598,19 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
                 12,
                 &UpdateStream {
                     name: "orders",
-                    settings: SettingsChange { retention_hours: Some(24), ..SettingsChange::default() },
+                    settings: SettingsChange {
+                        retention_hours: Some(24),
+                        limits: Some(SETTINGS.limits),
+                        ..SettingsChange::NONE
+                    },
                 },
             ),
         ),
         (
             "UpdateStream answer",
-            answer(Opcode::UpdateStream, 12, &UpdateStreamAnswer { settings, catalogue_version: 6 }),
+            answer(Opcode::UpdateStream, 12, &UpdateStreamAnswer { settings: SETTINGS, catalogue_version: 6 }),
         ),
-        ("DeleteStream", request(13, &DeleteStream { name: "orders" })),
+        ("DeleteStream", request(13, &DeleteStream { name: "orders", enforce_consumer_deletion: false })),
         ("DeleteStream answer", answer(Opcode::DeleteStream, 13, &DeleteStreamAnswer { catalogue_version: 7 })),
         ("ListStreams", request(14, &ListStreams { after: "", limit: 0 })),
         (
@@ -406,17 +635,23 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
                     name: "orders",
                     status: StreamStatus::Active,
                     created: ARRIVAL,
-                    settings,
-                    catalogue_version: 5,
+                    settings: SETTINGS,
+                    catalogue_version: 9,
+                    open_shards: 3,
+                    scaling_target: 0,
+                    consumers: 1,
+                    expired_before: WallUs(0),
                     shards: vec![ShardDescription {
                         number: ShardNumber(0),
                         group: GROUP,
                         hash_start: HashKey(0),
                         hash_end: HashKey((1 << 127) - 1),
                         worker: WorkerId(0),
-                        state: ShardState::Open,
+                        state: ShardState::Closed,
                         parent: None,
                         adjacent_parent: None,
+                        created: ARRIVAL,
+                        closed: Some(ShardEnd { at: ARRIVAL.plus(3_600_000_000), offset: Offset(2) }),
                     }],
                     more: true,
                 },
@@ -434,7 +669,9 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
             "connection error",
             enclosed(
                 Envelope::connection_error(),
-                &error(ErrorCode::UnsupportedVersion).details(1, 1).message("protocol version 9"),
+                &error(ErrorCode::UnsupportedVersion)
+                    .details(VERSION_MIN.into(), VERSION.into())
+                    .message("protocol version 9"),
                 &[],
             ),
         ),

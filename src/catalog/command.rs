@@ -1,40 +1,15 @@
-//! The commands: what the catalogue's log holds, one per record.
-//!
-//! ```text
-//! 0 u8 version   1 u8 kind   2 u16 zero   then by kind, integers little-endian:
-//! 1 CreateStream    str16 name   u32 shards   settings   u64 now, in us   u16 workers
-//! 2 ActivateStream  u64 stream
-//! 3 UpdateStream    u64 stream   u8 fields: 1 retention, 2 record size, 4 durability   those fields, in this order
-//! 4 DeleteStream    u64 stream
-//! 5 ForgetStream    u64 stream
-//! 16.. reserved: 16 split, 17 merge, 18 move a shard; 32 consumers; 48 leases
-//!
-//! settings: u32 retention, in hours   u32 largest record, in bytes   u8 durability   3 bytes zero
-//! ```
-//! The frame around it carries the checksum. A kind this build does not know ends the replay with an error: a copy that
-//! skipped it would not be a copy any more.
+//! The commands: what the catalogue's log holds, one per record. Their bytes are in `encoding`.
 
+use crate::catalog::consumer::ConsumerId;
 use crate::catalog::error::CatalogError;
-use crate::catalog::stream::{Settings, SettingsChange};
-use crate::codec::{DecodeError, Reader, Write};
+use crate::catalog::metadata::{ShardMetrics, Tags, check_key_id, check_policy, check_tag_key, check_tags};
+use crate::catalog::reshard::ReshardOp;
+use crate::catalog::settings::{Settings, SettingsChange};
+use crate::catalog::store::StoreCommand;
 use crate::limits::{
-    RECORD_BYTES_MAX, RECORD_BYTES_MIN, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_PER_STREAM_MAX,
-    STREAM_NAME_BYTES_MAX,
+    CONSUMER_NAME_BYTES_MAX, SHARDS_PER_STREAM_MAX, STREAM_NAME_BYTES_MAX, TAGS_MAX, WALL_US_MAX, WORKERS_MAX,
 };
-use crate::types::{Durability, StreamId, WallUs};
-
-/// Version of the encoding.
-const VERSION: u8 = 1;
-
-const CREATE_STREAM: u8 = 1;
-const ACTIVATE_STREAM: u8 = 2;
-const UPDATE_STREAM: u8 = 3;
-const DELETE_STREAM: u8 = 4;
-const FORGET_STREAM: u8 = 5;
-
-const HAS_RETENTION: u8 = 1;
-const HAS_RECORD_BYTES: u8 = 2;
-const HAS_DURABILITY: u8 = 4;
+use crate::types::{Offset, ShardNumber, StreamId, WallUs, WorkerId};
 
 /// A change of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,21 +23,129 @@ pub enum Command {
     },
     /// Changes settings of a stream.
     UpdateStream {
-        /// The stream; it is active.
+        /// The stream; it is active or updating.
         stream: StreamId,
         /// At least one new value.
         change: SettingsChange,
+        /// When.
+        now: WallUs,
     },
-    /// Takes a stream out of service and starts the freeing of its storage.
+    /// Takes a stream out of service, frees its name and starts the freeing of its storage.
     DeleteStream {
-        /// The stream; it is active or being created.
+        /// The stream; it is active, updating or being created.
         stream: StreamId,
+        /// Whether to delete it with its registered consumers, if it has any.
+        enforce: bool,
     },
     /// Removes what is left of a stream, once the storage of all its shards is freed.
     ForgetStream {
         /// The stream; it is being deleted.
         stream: StreamId,
     },
+    /// Begins splits and merges; see [`Reshard`].
+    Reshard(Reshard),
+    /// Ends a reshard, once the parents take no more puts and their logs have come to their ends, and the logs of the
+    /// children exist on disk.
+    FinishReshard {
+        /// The stream; a reshard of it has begun.
+        stream: StreamId,
+        /// Of each parent the end: one past its last record.
+        ends: Vec<(ShardNumber, Offset)>,
+        /// When.
+        now: WallUs,
+    },
+    /// Moves a shard to another worker.
+    MoveShard {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The shard; it is open or closed, and no reshard of it has begun.
+        shard: ShardNumber,
+        /// The worker to place it on; not the one it is on.
+        to: WorkerId,
+    },
+    /// Sets how many shards of equal ranges a stream is to have. Reshards bring it there, round by round; the one that
+    /// does it clears the target. If the stream is there already, nothing is set.
+    ScaleStream {
+        /// The stream; it is active and provisioned.
+        stream: StreamId,
+        /// The number of shards.
+        target: u32,
+        /// When.
+        now: WallUs,
+    },
+    /// Marks shards that closed longer ago than the retention, and starts the freeing of their storage.
+    ExpireShards {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The shards; all of them are closed.
+        shards: Vec<ShardNumber>,
+    },
+    /// Removes shards, once their storage is freed.
+    ForgetShards {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The shards; all of them have expired.
+        shards: Vec<ShardNumber>,
+    },
+    /// Gives up the scaling of a stream, wherever it is. A reshard that has begun is not given up.
+    ScaleDone {
+        /// The stream; it is being scaled.
+        stream: StreamId,
+    },
+    /// Sets and removes tags.
+    TagStream {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The consumer whose tags are meant; those of the stream itself without.
+        consumer: Option<ConsumerId>,
+        /// Tags to set.
+        set: Tags,
+        /// Keys to remove, before others are set; those that are not there do not matter.
+        remove: Vec<String>,
+    },
+    /// Notes with what a stream is said to be encrypted.
+    SetEncryption {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The key; `None` for no encryption.
+        key_id: Option<String>,
+    },
+    /// Notes which metrics are wanted for each shard.
+    SetMonitoring {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// All of them.
+        metrics: ShardMetrics,
+    },
+    /// Notes a resource policy.
+    SetPolicy {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The consumer whose policy is meant; that of the stream itself without.
+        consumer: Option<ConsumerId>,
+        /// The policy; `None` for none.
+        policy: Option<String>,
+    },
+    /// Registers a consumer.
+    RegisterConsumer {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The consumer's name; no other one of the stream has it.
+        name: String,
+        /// Its tags.
+        tags: Tags,
+        /// When.
+        now: WallUs,
+    },
+    /// Removes a consumer.
+    DeregisterConsumer {
+        /// The stream; it is active or updating.
+        stream: StreamId,
+        /// The consumer.
+        consumer: ConsumerId,
+    },
+    /// Changes a stored value.
+    Store(StoreCommand),
 }
 
 /// Adds a stream with shards of equal ranges, placed on the least loaded workers.
@@ -70,11 +153,29 @@ pub enum Command {
 pub struct CreateStream {
     /// Its name; no other stream has it.
     pub name: String,
-    /// Number of its shards.
+    /// Number of its shards; 0 for as many as an on-demand stream starts with.
     pub shard_count: u32,
     /// Its settings.
     pub settings: Settings,
+    /// Its tags.
+    pub tags: Tags,
     /// When it is created.
+    pub now: WallUs,
+    /// Number of workers of the node.
+    pub workers: u16,
+}
+
+/// Begins splits and merges, each of other shards. The children are created on the least loaded workers and take no puts
+/// yet; the parents go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reshard {
+    /// The stream; it is active, or being scaled and no reshard has begun.
+    pub stream: StreamId,
+    /// At least one.
+    pub ops: Vec<ReshardOp>,
+    /// True if the node decided on it: a round of a scaling, or a stream on demand.
+    pub by_node: bool,
+    /// When.
     pub now: WallUs,
     /// Number of workers of the node.
     pub workers: u16,
@@ -84,199 +185,110 @@ impl Command {
     /// Checks the values against the limits of this build. For commands on their way into the log, not out of it.
     pub fn check_limits(&self) -> Result<(), CatalogError> {
         match self {
-            Self::CreateStream(create) => {
-                check_name(&create.name)?;
-                if create.shard_count == 0 || create.shard_count > SHARDS_PER_STREAM_MAX {
-                    return Err(CatalogError::ShardCount { count: create.shard_count });
-                }
-                if create.workers == 0 {
-                    return Err(CatalogError::NoWorkers);
-                }
-                check_retention(create.settings.retention_hours)?;
-                check_record_bytes(create.settings.record_bytes_max)
-            }
-            Self::UpdateStream { change, .. } => {
+            Self::CreateStream(create) => create.check_limits(),
+            Self::UpdateStream { change, now, .. } => {
                 if change.is_empty() {
                     return Err(CatalogError::NothingToChange);
                 }
-                change.retention_hours.map_or(Ok(()), check_retention)?;
-                change.record_bytes_max.map_or(Ok(()), check_record_bytes)
+                check_time(*now)?;
+                change.check_limits()
             }
-            Self::ActivateStream { .. } | Self::DeleteStream { .. } | Self::ForgetStream { .. } => Ok(()),
+            Self::Reshard(Reshard { ops, now, workers, .. }) => {
+                if *workers == 0 {
+                    return Err(CatalogError::NoWorkers);
+                }
+                check_time(*now)?;
+                check_some(ops)
+            }
+            Self::FinishReshard { now, .. } => check_time(*now),
+            Self::MoveShard { to, .. } if usize::from(to.0) >= WORKERS_MAX => {
+                Err(CatalogError::WorkerUnknown { worker: *to })
+            }
+            Self::ScaleStream { target, now, .. } => {
+                check_time(*now)?;
+                check_shard_count(*target)
+            }
+            Self::ExpireShards { shards, .. } | Self::ForgetShards { shards, .. } => check_some(shards),
+            Self::TagStream { set, remove, .. } => {
+                if set.is_empty() {
+                    check_some(remove)?;
+                }
+                if remove.len() > TAGS_MAX {
+                    return Err(CatalogError::TagsFull);
+                }
+                check_tags(set)?;
+                remove.iter().try_for_each(|key| check_tag_key(key))
+            }
+            Self::SetEncryption { key_id, .. } => key_id.as_deref().map_or(Ok(()), check_key_id),
+            Self::SetPolicy { policy, .. } => policy.as_deref().map_or(Ok(()), check_policy),
+            Self::RegisterConsumer { name, tags, now, .. } => {
+                check_consumer_name(name)?;
+                check_tags(tags)?;
+                check_time(*now)
+            }
+            Self::Store(command) => Ok(command.check_limits()?),
+            Self::ActivateStream { .. }
+            | Self::DeleteStream { .. }
+            | Self::ForgetStream { .. }
+            | Self::MoveShard { .. }
+            | Self::ScaleDone { .. }
+            | Self::SetMonitoring { .. }
+            | Self::DeregisterConsumer { .. } => Ok(()),
         }
     }
+}
 
-    /// The bytes of the command.
+impl CreateStream {
+    fn check_limits(&self) -> Result<(), CatalogError> {
+        check_name(&self.name)?;
+        check_shard_count(self.shards())?;
+        if self.workers == 0 {
+            return Err(CatalogError::NoWorkers);
+        }
+        check_tags(&self.tags)?;
+        check_time(self.now)?;
+        self.settings.check_limits()
+    }
+
+    /// Number of its shards: what was asked for, or else what an on-demand stream starts with.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
-        self.encode_to(&mut out);
-        out
-    }
-
-    /// Appends the bytes of the command. Panics when a name is longer than 65,535 bytes: limits were checked.
-    pub fn encode_to(&self, out: &mut impl Write) {
-        let (kind, stream) = match self {
-            Self::CreateStream(create) => {
-                put_head(out, CREATE_STREAM);
-                out.put_bytes16(create.name.as_bytes());
-                out.put_u32(create.shard_count);
-                put_settings(out, &create.settings);
-                out.put_u64(create.now.0);
-                out.put_u16(create.workers);
-                return;
-            }
-            Self::UpdateStream { stream, change } => {
-                put_head(out, UPDATE_STREAM);
-                out.put_u64(stream.0);
-                put_change(out, change);
-                return;
-            }
-            Self::ActivateStream { stream } => (ACTIVATE_STREAM, stream),
-            Self::DeleteStream { stream } => (DELETE_STREAM, stream),
-            Self::ForgetStream { stream } => (FORGET_STREAM, stream),
-        };
-        put_head(out, kind);
-        out.put_u64(stream.0);
-    }
-
-    /// Reads a command. The input holds nothing else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(bytes);
-        let version = r.u8("command version")?;
-        if version != VERSION {
-            return Err(DecodeError::Invalid { what: "command version", offset: 0, value: version.into() });
+    pub fn shards(&self) -> u32 {
+        match (self.shard_count, self.settings.initial_shards()) {
+            (0, Some(initial)) => initial,
+            (count, _) => count,
         }
-        let kind = r.u8("command kind")?;
-        zero(r.u16("command reserved")?.into(), "command reserved", 2)?;
-        let command = match kind {
-            CREATE_STREAM => Self::CreateStream(read_create(&mut r)?),
-            ACTIVATE_STREAM => Self::ActivateStream { stream: read_stream(&mut r)? },
-            UPDATE_STREAM => Self::UpdateStream { stream: read_stream(&mut r)?, change: read_change(&mut r)? },
-            DELETE_STREAM => Self::DeleteStream { stream: read_stream(&mut r)? },
-            FORGET_STREAM => Self::ForgetStream { stream: read_stream(&mut r)? },
-            value => return Err(DecodeError::Invalid { what: "command kind", offset: 1, value: value.into() }),
-        };
-        r.end()?;
-        Ok(command)
     }
 }
 
 /// Checks a stream name: 1 to 128 of the characters a-z, A-Z, 0-9, `_`, `.`, `-`, as in Kinesis.
 pub fn check_name(name: &str) -> Result<(), CatalogError> {
+    if is_name(name, STREAM_NAME_BYTES_MAX) { Ok(()) } else { Err(CatalogError::NameInvalid) }
+}
+
+/// Checks the name of a consumer: 1 to 128 of the characters a-z, A-Z, 0-9, `_`, `.`, `-`, as in Kinesis.
+pub fn check_consumer_name(name: &str) -> Result<(), CatalogError> {
+    if is_name(name, CONSUMER_NAME_BYTES_MAX) { Ok(()) } else { Err(CatalogError::ConsumerNameInvalid) }
+}
+
+fn is_name(name: &str, bytes_max: usize) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-');
-    if name.is_empty() || name.len() > STREAM_NAME_BYTES_MAX || !name.bytes().all(allowed) {
-        return Err(CatalogError::NameInvalid);
+    (1..=bytes_max).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+const fn check_shard_count(count: u32) -> Result<(), CatalogError> {
+    if count == 0 || count > SHARDS_PER_STREAM_MAX {
+        return Err(CatalogError::ShardCount { count });
     }
     Ok(())
 }
 
-fn check_retention(hours: u32) -> Result<(), CatalogError> {
-    if !(RETENTION_HOURS_MIN..=RETENTION_HOURS_MAX).contains(&hours) {
-        return Err(CatalogError::Retention { hours });
+const fn check_time(now: WallUs) -> Result<(), CatalogError> {
+    if now.0 > WALL_US_MAX {
+        return Err(CatalogError::Clock { now });
     }
     Ok(())
 }
 
-fn check_record_bytes(bytes: u32) -> Result<(), CatalogError> {
-    if !(RECORD_BYTES_MIN..=RECORD_BYTES_MAX).contains(&bytes) {
-        return Err(CatalogError::RecordBytes { bytes });
-    }
-    Ok(())
-}
-
-fn put_head(out: &mut impl Write, kind: u8) {
-    out.put(&[VERSION, kind, 0, 0]);
-}
-
-pub(super) fn put_settings(out: &mut impl Write, settings: &Settings) {
-    out.put_u32(settings.retention_hours);
-    out.put_u32(settings.record_bytes_max);
-    out.put(&[settings.durability as u8, 0, 0, 0]);
-}
-
-pub(super) fn read_settings(r: &mut Reader<'_>) -> Result<Settings, DecodeError> {
-    let retention_hours = r.u32("retention")?;
-    let record_bytes_max = r.u32("record size")?;
-    let durability = read_durability(r)?;
-    let offset = r.offset();
-    for byte in r.take(3, "settings reserved")? {
-        zero((*byte).into(), "settings reserved", offset)?;
-    }
-    Ok(Settings { retention_hours, record_bytes_max, durability })
-}
-
-fn put_change(out: &mut impl Write, change: &SettingsChange) {
-    let field = |present: bool, bit: u8| if present { bit } else { 0 };
-    out.put_u8(
-        field(change.retention_hours.is_some(), HAS_RETENTION)
-            | field(change.record_bytes_max.is_some(), HAS_RECORD_BYTES)
-            | field(change.durability.is_some(), HAS_DURABILITY),
-    );
-    if let Some(hours) = change.retention_hours {
-        out.put_u32(hours);
-    }
-    if let Some(bytes) = change.record_bytes_max {
-        out.put_u32(bytes);
-    }
-    if let Some(durability) = change.durability {
-        out.put_u8(durability as u8);
-    }
-}
-
-fn read_change(r: &mut Reader<'_>) -> Result<SettingsChange, DecodeError> {
-    let offset = r.offset();
-    let fields = r.u8("update fields")?;
-    if fields == 0 || fields & !(HAS_RETENTION | HAS_RECORD_BYTES | HAS_DURABILITY) != 0 {
-        return Err(DecodeError::Invalid { what: "update fields", offset, value: fields.into() });
-    }
-    let has = |bit| fields & bit != 0;
-    Ok(SettingsChange {
-        retention_hours: has(HAS_RETENTION).then(|| r.u32("retention")).transpose()?,
-        record_bytes_max: has(HAS_RECORD_BYTES).then(|| r.u32("record size")).transpose()?,
-        durability: has(HAS_DURABILITY).then(|| read_durability(r)).transpose()?,
-    })
-}
-
-fn read_create(r: &mut Reader<'_>) -> Result<CreateStream, DecodeError> {
-    let offset = r.offset();
-    let name = r.str16(STREAM_NAME_BYTES_MAX, "stream name")?.to_owned();
-    if check_name(&name).is_err() {
-        return Err(DecodeError::Invalid { what: "stream name", offset, value: name.len() as u64 });
-    }
-    let shard_count = positive(r, "shard count", |r, what| r.u32(what))?;
-    let settings = read_settings(r)?;
-    let now = WallUs(r.u64("creation time")?);
-    let workers = positive(r, "workers", |r, what| r.u16(what))?;
-    Ok(CreateStream { name, shard_count, settings, now, workers })
-}
-
-fn read_stream(r: &mut Reader<'_>) -> Result<StreamId, DecodeError> {
-    r.u64("stream").map(StreamId)
-}
-
-fn read_durability(r: &mut Reader<'_>) -> Result<Durability, DecodeError> {
-    let offset = r.offset();
-    let code = r.u8("durability")?;
-    Durability::from_code(code).ok_or(DecodeError::Invalid { what: "durability", offset, value: code.into() })
-}
-
-fn positive<'a, T: Default + PartialEq>(
-    r: &mut Reader<'a>,
-    what: &'static str,
-    read: impl FnOnce(&mut Reader<'a>, &'static str) -> Result<T, DecodeError>,
-) -> Result<T, DecodeError> {
-    let offset = r.offset();
-    let value = read(r, what)?;
-    if value == T::default() {
-        return Err(DecodeError::Invalid { what, offset, value: 0 });
-    }
-    Ok(value)
-}
-
-pub(super) const fn zero(value: u64, what: &'static str, offset: usize) -> Result<(), DecodeError> {
-    match value {
-        0 => Ok(()),
-        value => Err(DecodeError::Invalid { what, offset, value }),
-    }
+const fn check_some<T>(things: &[T]) -> Result<(), CatalogError> {
+    if things.is_empty() { Err(CatalogError::NothingToChange) } else { Ok(()) }
 }

@@ -17,31 +17,63 @@
 //! ```text
 //!           CreateStream            ActivateStream           DeleteStream           ForgetStream
 //! (nothing) ------------> Creating ---------------> Active -------------> Deleting ------------> (nothing)
-//!                            |      all its logs      ^ |                    ^     its storage
-//!                            |      are on disk       +-+ UpdateStream       |     is freed
-//!                            +-----------------------------------------------+
+//!                            |      all its logs      ^ |     ^              ^     its storage
+//!                            |      are on disk       | v     |              |     is freed
+//!                            |                     Updating --|--------------|
+//!                            +--------------------------------|--------------+
 //! ```
-//! A name is taken until its stream is forgotten, as in Kinesis.
+//! It is updating exactly while a reshard is pending or a scaling target is set. Its name is free as soon as it is being
+//! deleted. The life of a shard:
+//!
+//! ```text
+//!            CreateStream
+//! (nothing) ----------------------------> Open ---------------> Closed -------------> Expired ------------> (nothing)
+//!     |                                    ^    FinishReshard          ExpireShards           ForgetShards
+//!     |  Reshard             FinishReshard |    its log has            its records            its storage
+//!     +------------> Pending --------------+    come to its end        have expired           is freed
+//!                      its log is on disk
+//! ```
+//! A reshard is two commands, so that a crash between them loses nothing: with the first the children get their numbers and
+//! places, and the parents go on taking puts; with the second the parents are closed, with their ends, and the children are
+//! open. Whoever finds a reshard pending after a crash goes on to the second.
 //!
 //! Recovery: [`Catalog::decode_snapshot`], then every command in frames from [`Applied::end`] on.
 
 #![forbid(unsafe_code)]
 
+mod apply;
+pub mod autoscale;
 pub mod command;
+pub mod consumer;
+mod encoding;
 pub mod error;
 pub mod event;
+mod fields;
+mod fits;
+pub mod metadata;
 mod placement;
+pub mod plan;
 pub mod range;
+pub mod reshard;
+pub mod settings;
+pub mod shard;
 mod snapshot;
 mod state;
+pub mod store;
 pub mod stream;
 
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, CreateStream};
+pub use command::{Command, CreateStream, Reshard};
+pub use consumer::{Consumer, ConsumerId};
 pub use error::CatalogError;
 pub use event::{Event, Placed};
+pub use metadata::{Encryption, Metadata, ShardMetrics, Tags};
 pub use range::HashRange;
+pub use reshard::ReshardOp;
+pub use settings::{Bounds, CustomLimits, Distribution, Limits, Mode, Settings, SettingsChange};
+pub use shard::{Shard, ShardState};
 pub use state::{Applied, Catalog, FIRST_SHARD_GROUP};
-pub use stream::{Closed, Settings, SettingsChange, Shard, Status, Stream};
+pub use store::{Expect, Item, Lease, Name, Store, StoreCommand, StoreError};
+pub use stream::{PendingReshard, Status, Stream};

@@ -23,6 +23,27 @@ impl HashRange {
         self.start <= key && key <= self.end
     }
 
+    /// True if some key lies in both ranges.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
+    /// The range in two, the second one starting with `at`; `None` if one of them would be empty.
+    #[must_use]
+    pub fn split(self, at: HashKey) -> Option<(Self, Self)> {
+        let within = self.start < at && at <= self.end;
+        within.then(|| (Self { start: self.start, end: HashKey(at.0 - 1) }, Self { start: at, end: self.end }))
+    }
+
+    /// Both ranges in one; `None` unless one of them begins where the other ends.
+    #[must_use]
+    pub fn joined(self, other: Self) -> Option<Self> {
+        let (low, high) = if self.start <= other.start { (self, other) } else { (other, self) };
+        let adjacent = low.end.0.checked_add(1) == Some(high.start.0);
+        adjacent.then_some(Self { start: low.start, end: high.end })
+    }
+
     /// The key space in `count` ranges as Kinesis deals it out: each floor(2^128 / count) keys wide, the last one
     /// taking what is left over.
     ///
@@ -75,6 +96,26 @@ mod tests {
             ]
         );
         assert_eq!(ranges(4)[1], "[85070591730234615865843651857942052864, 170141183460469231731687303715884105727]");
+    }
+
+    /// Goal: a split leaves no part empty, a merge takes neighbours only, and the one undoes the other.
+    #[test]
+    fn splits_and_merges() {
+        let range = |start, end| HashRange { start: HashKey(start), end: HashKey(end) };
+        assert_eq!(range(4, 9).split(HashKey(5)), Some((range(4, 4), range(5, 9))));
+        assert_eq!(range(4, 9).split(HashKey(9)), Some((range(4, 8), range(9, 9))));
+        for at in [3, 4, 10] {
+            assert_eq!(range(4, 9).split(HashKey(at)), None, "{at}");
+        }
+        assert_eq!(range(4, 4).split(HashKey(4)), None);
+        assert_eq!(range(4, 8).joined(range(9, 9)), Some(range(4, 9)));
+        assert_eq!(range(9, 9).joined(range(4, 8)), Some(range(4, 9)));
+        for apart in [range(10, 12), range(8, 12), range(4, 8), range(0, 2)] {
+            assert_eq!(range(4, 8).joined(apart), None, "{apart}");
+        }
+        assert_eq!(range(5, u128::MAX).joined(range(0, 3)), None);
+        assert!(range(4, 8).overlaps(range(8, 9)) && range(8, 9).overlaps(range(4, 8)));
+        assert!(!range(4, 8).overlaps(range(9, 9)) && !range(9, 9).overlaps(range(4, 8)));
     }
 
     proptest! {

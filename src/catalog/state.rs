@@ -1,15 +1,13 @@
-//! The state, and how commands change it.
+//! The state, and what can be asked of it. How commands change it is in `apply`.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::catalog::command::{Command, CreateStream};
-use crate::catalog::error::CatalogError;
-use crate::catalog::event::{Event, Placed};
+use crate::catalog::consumer::ConsumerId;
 use crate::catalog::placement::Placement;
-use crate::catalog::range::HashRange;
-use crate::catalog::stream::{SettingsChange, Shard, Status, Stream, StreamHead};
-use crate::limits::{SHARDS_MAX, STREAMS_MAX};
+use crate::catalog::shard::Shard;
+use crate::catalog::store::Store;
+use crate::catalog::stream::{Status, Stream};
 use crate::types::{FrameIndex, GroupId, HashKey, ShardNumber, StreamId, Term, WallUs, WorkerId};
 
 /// The group of the first shard. Those below are the node's own: 1 is the catalogue.
@@ -27,20 +25,24 @@ pub struct Applied {
 /// All streams and shards of the node.
 ///
 /// Invariants:
-/// - Stream numbers and groups are below the next ones to be handed out, and never handed out twice.
-/// - Each name, and each group, belongs to one stream.
+/// - Numbers of streams and consumers, and groups, are below the next ones to be handed out, and never handed out twice.
+/// - Each name belongs to one stream that is not being deleted, each group to one stream.
 /// - The indexes hold what the streams hold, no more and no less.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
-    version: u64,
+    pub(super) version: u64,
     applied: Applied,
     pub(super) next_stream: StreamId,
     pub(super) next_group: GroupId,
-    streams: BTreeMap<StreamId, Stream>,
+    pub(super) next_consumer: ConsumerId,
+    /// The latest creation of a consumer that is gone: a new one of the same name has a later second.
+    pub(super) consumers_gone: WallUs,
+    pub(super) streams: BTreeMap<StreamId, Stream>,
+    pub(super) store: Store,
     // Indexes over the streams. Ordered maps, so that no copy of the state depends on an accident of hashing.
-    by_name: BTreeMap<String, StreamId>,
-    by_group: BTreeMap<GroupId, (StreamId, ShardNumber)>,
-    placement: Placement,
+    pub(super) by_name: BTreeMap<String, StreamId>,
+    pub(super) by_group: BTreeMap<GroupId, (StreamId, ShardNumber)>,
+    pub(super) placement: Placement,
 }
 
 /// The counters of a catalogue, for [`Catalog::with_counters`].
@@ -49,6 +51,10 @@ pub(super) struct Counters {
     pub applied: Applied,
     pub next_stream: StreamId,
     pub next_group: GroupId,
+    pub next_consumer: ConsumerId,
+    pub consumers_gone: WallUs,
+    /// The last version or token of a stored value.
+    pub stored: u64,
 }
 
 impl Default for Catalog {
@@ -66,52 +72,27 @@ impl Catalog {
             applied: Applied::default(),
             next_stream: StreamId(1),
             next_group: FIRST_SHARD_GROUP,
+            next_consumer: ConsumerId(1),
+            consumers_gone: WallUs(0),
+            stored: 0,
         })
     }
 
     pub(super) fn with_counters(counters: Counters) -> Self {
-        let Counters { version, applied, next_stream, next_group } = counters;
+        let Counters { version, applied, next_stream, next_group, next_consumer, consumers_gone, stored } = counters;
         Self {
             version,
             applied,
             next_stream,
             next_group,
+            next_consumer,
+            consumers_gone,
             streams: BTreeMap::new(),
+            store: Store::after(stored),
             by_name: BTreeMap::new(),
             by_group: BTreeMap::new(),
             placement: Placement::default(),
         }
-    }
-
-    /// Decides whether a command may enter the log: its values are within the limits and it fits the state, which must
-    /// include all commands before it.
-    pub fn check(&self, command: &Command) -> Result<(), CatalogError> {
-        command.check_limits()?;
-        self.fits(command)?;
-        if let Command::CreateStream(create) = command {
-            if self.streams.len() >= STREAMS_MAX {
-                return Err(CatalogError::StreamsFull);
-            }
-            if self.by_group.len() + create.shard_count as usize > SHARDS_MAX {
-                return Err(CatalogError::ShardsFull { have: self.by_group.len(), more: create.shard_count });
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies a committed command. Never fails for one that [`Catalog::check`] let pass on the state it is applied to;
-    /// one that does not fit is refused and changes nothing, in the same way on every copy.
-    pub fn apply(&mut self, command: &Command) -> Result<Vec<Event>, CatalogError> {
-        self.fits(command)?;
-        let event = match command {
-            Command::CreateStream(create) => self.create(create),
-            Command::ActivateStream { stream } => self.activate(*stream),
-            Command::UpdateStream { stream, change } => self.update(*stream, change),
-            Command::DeleteStream { stream } => self.delete(*stream),
-            Command::ForgetStream { stream } => self.forget(*stream),
-        };
-        self.version += 1;
-        Ok(vec![event])
     }
 
     /// Takes note that the frame with this index is applied with all its commands, and so are all before it. Frames
@@ -130,7 +111,8 @@ impl Catalog {
         self.applied
     }
 
-    /// Grows by one with each command applied. Clients compare it to know whether their shard map is current.
+    /// Grows by one with each command applied, except for those that change stored values. Clients compare it to know
+    /// whether their shard map is current.
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
@@ -142,7 +124,7 @@ impl Catalog {
         self.streams.get(&id)
     }
 
-    /// The stream with this name, in whatever status.
+    /// The stream with this name, in whatever status except that it is not being deleted.
     #[must_use]
     pub fn stream_by_name(&self, name: &str) -> Option<&Stream> {
         self.by_name.get(name).map(|id| &self.streams[id])
@@ -162,132 +144,62 @@ impl Catalog {
         self.streams.get(&stream).map(|stream| stream.route(key))
     }
 
-    /// Streams in the order of their names, from the one after `name` on (from the first one without).
+    /// Streams in the order of their names, from the one after `name` on (from the first one without). Those that are being
+    /// deleted have lost their names.
     pub fn streams_after(&self, name: Option<&str>) -> impl Iterator<Item = &Stream> {
         let from = name.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_name.range::<str, _>((from, Bound::Unbounded)).map(|(_, id)| &self.streams[id])
     }
 
-    /// All streams, by number.
+    /// All streams, by number, those that are being deleted too.
     pub fn streams(&self) -> impl ExactSizeIterator<Item = &Stream> {
         self.streams.values()
     }
 
-    /// All shards with their streams, by incarnation, that `worker` owns on a node with `workers` of them.
+    /// All shards with their streams, in whatever state, that `worker` owns on a node with `workers` of them.
     pub fn shards_on(&self, worker: WorkerId, workers: u16) -> impl Iterator<Item = (&Stream, &Shard)> {
         let all = self.streams.values().flat_map(|stream| stream.shards().iter().map(move |shard| (stream, shard)));
         all.filter(move |(_, shard)| shard.worker(workers) == worker)
     }
 
-    /// Number of shards of all streams.
+    /// The stored values: checkpoints and leases.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The same without the stored values: what workers need that answer no questions about these.
+    #[must_use]
+    pub fn without_store(mut self) -> Self {
+        self.store = Store::default();
+        self
+    }
+
+    /// Number of shards of all streams, in whatever state.
     #[must_use]
     pub fn shard_count(&self) -> usize {
         self.by_group.len()
     }
 
-    /// Shards per worker on a node with `workers` of them; those of streams that are being deleted do not count.
+    /// Shards per worker on a node with `workers` of them. Those count that take puts or will soon, and those of streams
+    /// that are being deleted do not.
     #[must_use]
     pub fn loads(&self, workers: u16) -> Vec<u32> {
         self.placement.loads(workers)
     }
 
-    /// Checks a command against the state alone.
-    fn fits(&self, command: &Command) -> Result<(), CatalogError> {
-        match command {
-            Command::CreateStream(create) => match self.stream_by_name(&create.name) {
-                Some(Stream { status, .. }) => {
-                    Err(CatalogError::NameTaken { name: create.name.clone(), status: *status })
-                }
-                None => Ok(()),
-            },
-            Command::ActivateStream { stream } => self.expect_status(*stream, &[Status::Creating]),
-            Command::UpdateStream { stream, .. } => self.expect_status(*stream, &[Status::Active]),
-            Command::DeleteStream { stream } => self.expect_status(*stream, &[Status::Creating, Status::Active]),
-            Command::ForgetStream { stream } => self.expect_status(*stream, &[Status::Deleting]),
-        }
-    }
-
-    fn expect_status(&self, id: StreamId, expected: &[Status]) -> Result<(), CatalogError> {
-        let stream = self.streams.get(&id).ok_or(CatalogError::StreamUnknown { stream: id })?;
-        if !expected.contains(&stream.status) {
-            return Err(CatalogError::StatusWrong { name: stream.name.clone(), status: stream.status });
-        }
-        Ok(())
-    }
-
-    fn create(&mut self, create: &CreateStream) -> Event {
-        let CreateStream { ref name, shard_count, settings, now, workers } = *create;
-        let id = self.next_stream;
-        let workers = self.placement.place(shard_count, workers);
-        let places = (0..).zip(HashRange::uniform(shard_count)).zip(workers);
-        let shards: Vec<_> = places.map(|((n, range), worker)| self.new_shard(n, range, worker, now)).collect();
-        let placed = placed(&shards);
-        let next_shard = ShardNumber(shard_count);
-        let head = StreamHead { id, name: name.clone(), created: now, status: Status::Creating, settings, next_shard };
-        let stream = Stream::new(head, shards).expect("uniform ranges cover the key space");
-
-        self.next_stream = StreamId(id.0 + 1);
-        self.next_group = self.next_group.plus(shard_count.into());
-        self.insert(stream).expect("the name is free, and numbers are never handed out twice");
-        Event::StreamCreating { stream: id, shards: placed }
-    }
-
-    /// Shard `number` of a new stream, in the group that many after the next.
-    fn new_shard(&self, number: u32, range: HashRange, placed_on: WorkerId, created: WallUs) -> Shard {
-        Shard {
-            number: ShardNumber(number),
-            group: self.next_group.plus(number.into()),
-            range,
-            placed_on,
-            created,
-            parent: None,
-            adjacent_parent: None,
-            closed: None,
-        }
-    }
-
-    fn activate(&mut self, id: StreamId) -> Event {
-        self.stream_mut(id).status = Status::Active;
-        Event::StreamActive { stream: id }
-    }
-
-    fn update(&mut self, id: StreamId, change: &SettingsChange) -> Event {
-        let stream = self.stream_mut(id);
-        stream.settings = change.applied_to(stream.settings);
-        Event::StreamUpdated { stream: id, settings: stream.settings }
-    }
-
-    fn delete(&mut self, id: StreamId) -> Event {
-        let stream = self.stream_mut(id);
-        stream.status = Status::Deleting;
-        let shards = placed(stream.shards());
-        for shard in &shards {
-            self.placement.remove(shard.placed_on);
-        }
-        Event::StreamDeleting { stream: id, shards }
-    }
-
-    fn forget(&mut self, id: StreamId) -> Event {
-        let stream = self.streams.remove(&id).expect("the command was found to fit");
-        self.by_name.remove(&stream.name);
-        let shards = placed(stream.shards());
-        for shard in &shards {
-            self.by_group.remove(&shard.group);
-        }
-        Event::StreamForgotten { stream: id, shards }
-    }
-
     /// Adds a stream to the state and its indexes. An error names what is taken already; the state is then of no use.
     pub(super) fn insert(&mut self, stream: Stream) -> Result<(), &'static str> {
         let id = stream.id;
-        if self.by_name.insert(stream.name.clone(), id).is_some() {
+        let lives = stream.status != Status::Deleting;
+        if lives && self.by_name.insert(stream.name.clone(), id).is_some() {
             return Err("stream name");
         }
         for shard in stream.shards() {
             if self.by_group.insert(shard.group, (id, shard.number)).is_some() {
                 return Err("shard group");
             }
-            if stream.status != Status::Deleting {
+            if lives && shard.is_load() {
                 self.placement.add(shard.placed_on);
             }
         }
@@ -296,13 +208,4 @@ impl Catalog {
             None => Ok(()),
         }
     }
-
-    fn stream_mut(&mut self, id: StreamId) -> &mut Stream {
-        self.streams.get_mut(&id).expect("the command was found to fit")
-    }
-}
-
-fn placed(shards: &[Shard]) -> Vec<Placed> {
-    let place = |s: &Shard| Placed { group: s.group, shard: s.number, placed_on: s.placed_on };
-    shards.iter().map(place).collect()
 }

@@ -119,6 +119,7 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
             retention_hours: config.stream_retention.0,
             record_bytes_max: config.stream_record_max.0,
             durability: config.stream_durability,
+            ..Settings::default()
         },
         disk: DiskLimits {
             warn: disk_limit(config.disk_warn),

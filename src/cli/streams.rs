@@ -31,6 +31,7 @@ fn change(settings: &StreamSettings) -> SettingsChange {
         retention_hours: settings.retention.map(|hours| hours.0),
         record_bytes_max: settings.record_max.map(|bytes| bytes.0),
         durability: settings.durability,
+        ..SettingsChange::NONE
     }
 }
 
@@ -166,6 +167,7 @@ const fn state(state: ShardState) -> &'static str {
         ShardState::Open => "open",
         ShardState::Closed => "closed",
         ShardState::Quarantined => "quarantined",
+        ShardState::Pending => "pending",
     }
 }
 

@@ -191,7 +191,7 @@ impl<R: Reactor> Client<R> {
     /// Deletes a stream with all its records.
     pub async fn delete_stream(&self, name: &str) -> Result<()> {
         check_name(name)?;
-        self.change(&DeleteStream { name }, |_| ()).await
+        self.change(&DeleteStream { name, enforce_consumer_deletion: false }, |_| ()).await
     }
 
     /// All streams in the byte order of their names, read page by page.

@@ -6,7 +6,8 @@
 //!
 //! Reading order, from the bytes up: [`session`] (what one connection says and hears, pure), [`connection`] (a session
 //! driven over a socket), [`shard_map`] (which shard a key belongs to), [`client`] (catalogue operations, a connection per
-//! worker), [`producer`] (batches, stamps, resends), [`consumer`] (one shard), [`merged`] (all shards of a stream).
+//! worker), [`producer`] (batches, stamps, resends), [`consumer`] (one shard), [`merged`] (all shards of a
+//! stream), [`group`] (members of an application that share them).
 //!
 //! ```no_run
 //! # #[cfg(feature = "tokio")] {
@@ -35,6 +36,7 @@ pub mod client;
 pub mod connection;
 pub mod consumer;
 pub mod error;
+pub mod group;
 pub mod merged;
 pub mod producer;
 pub mod session;

@@ -12,13 +12,22 @@ pub struct ShardMap {
     all: Vec<ShardDescription>,
 }
 
+/// Whether a shard has its range to itself.
+fn takes_records(shard: &ShardDescription) -> bool {
+    match shard.state {
+        ShardState::Open => true,
+        // A quarantined shard keeps its range: its puts fail by themselves, and wait for the repair.
+        ShardState::Quarantined => shard.closed.is_none(),
+        ShardState::Closed | ShardState::Pending => false,
+    }
+}
+
 impl ShardMap {
     /// The map of these shards.
     #[must_use]
     pub fn new(mut shards: Vec<ShardDescription>) -> Self {
         shards.sort_by_key(|shard| shard.number);
-        // A quarantined shard keeps its range: its puts fail by themselves, and wait for the repair.
-        let mut open: Vec<_> = shards.iter().copied().filter(|shard| shard.state != ShardState::Closed).collect();
+        let mut open: Vec<_> = shards.iter().copied().filter(takes_records).collect();
         open.sort_by_key(|shard| shard.hash_start);
         Self { open, all: shards }
     }
@@ -58,7 +67,7 @@ impl ShardMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::WorkerId;
+    use crate::types::{WallUs, WorkerId};
 
     fn shard(number: u32, start: u128, end: u128, state: ShardState) -> ShardDescription {
         ShardDescription {
@@ -70,6 +79,8 @@ mod tests {
             state,
             parent: None,
             adjacent_parent: None,
+            created: WallUs(0),
+            closed: None,
         }
     }
 

@@ -106,9 +106,9 @@ impl<R: Runtime> CatalogLog<R> {
         look(&self.state.borrow())
     }
 
-    /// A copy of the state, for another worker.
+    /// A copy of the state for a worker: everything but the stored values, whose changes no worker is told.
     pub fn copy(&self) -> Catalog {
-        self.state.borrow().clone()
+        self.state.borrow().clone().without_store()
     }
 
     /// Puts a command into force. When it resolves to events, the command is durable and applied.

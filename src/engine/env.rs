@@ -110,13 +110,22 @@ impl<R: Runtime> Env<R> {
         })
     }
 
-    /// The open file of a segment; opens it if it is not at hand.
-    pub async fn file(&self, group: GroupId, number: SegmentNumber, dir: &Path) -> io::Result<Rc<R::File>> {
+    /// The open file of a segment, if it is at hand.
+    pub fn open_file(&self, group: GroupId, number: SegmentNumber) -> Option<Rc<R::File>> {
         self.uses.set(self.uses.get() + 1);
-        if let Some(open) = self.files.borrow_mut().get_mut(&(group, number)) {
-            open.used = self.uses.get();
-            return Ok(Rc::clone(&open.file));
-        }
+        let mut files = self.files.borrow_mut();
+        let open = files.get_mut(&(group, number))?;
+        open.used = self.uses.get();
+        Some(Rc::clone(&open.file))
+    }
+
+    /// A number that grows with every write and every cold read: how a task that can wait sees that others cannot.
+    pub fn uses(&self) -> u64 {
+        self.uses.get()
+    }
+
+    /// Opens the file of a segment and keeps it at hand.
+    pub async fn open(&self, group: GroupId, number: SegmentNumber, dir: &Path) -> io::Result<Rc<R::File>> {
         let file = Rc::new(self.rt.open(&dir.join(names::segment(number)), Open::Write).await?);
         self.keep_file(group, number, Rc::clone(&file));
         Ok(file)

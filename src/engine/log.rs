@@ -13,8 +13,11 @@
 //! A failed write or sync kills the log: every waiter is told that the outcome is unknown, nothing more is accepted, and
 //! only a recovery from disk makes a new log. The sync is never tried again.
 
+mod closing;
 mod rolling;
 mod writer;
+
+pub use closing::{DrainError, End};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -37,6 +40,7 @@ use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
 use crate::shard::acks::PendingAcks;
 use crate::shard::admission::{Admission, Admit, PutRefusal};
+use crate::shard::latency::Latency;
 use crate::shard::producers::{Producers, Verdict};
 use crate::types::{Durability, FrameIndex, GroupId, MonoUs, Offset, ProducerStamp, WallUs};
 
@@ -82,6 +86,8 @@ pub struct Ack {
 struct Waiting {
     ack: Ack,
     receipt: Receipt,
+    /// When the put itself arrived; the receipt names the arrival of its frame.
+    arrived: WallUs,
 }
 
 /// Why a stamped batch is not stored.
@@ -145,6 +151,7 @@ pub(super) struct State<R: Runtime> {
     queue: VecDeque<Queued<R>>,
     acks: PendingAcks<FrameIndex, Waiting>,
     admission: Admission,
+    latency: Latency,
     accepted: Producers,
     committed: Producers,
     next: Next,
@@ -217,6 +224,10 @@ pub struct Log<R: Runtime> {
     saving: Rc<Semaphore>,
     durability: Cell<Durability>,
     stopping: Cell<bool>,
+    /// The files are no longer this log's to open: another one takes its place, here or on another worker.
+    left: Cell<bool>,
+    /// Files being opened right now.
+    opening: Cell<usize>,
     me: Weak<Self>,
 }
 
@@ -245,6 +256,7 @@ impl<R: Runtime> Log<R> {
                 queue: VecDeque::new(),
                 acks: PendingAcks::new(),
                 admission,
+                latency: Latency::new(),
                 accepted: producers.clone(),
                 committed: producers,
                 next: Next::Missing,
@@ -263,6 +275,8 @@ impl<R: Runtime> Log<R> {
             saving: Semaphore::new(1),
             durability: Cell::new(durability),
             stopping: Cell::new(false),
+            left: Cell::new(false),
+            opening: Cell::new(0),
             me: me.clone(),
         })
     }
@@ -304,6 +318,11 @@ impl<R: Runtime> Log<R> {
         self.state.borrow().segments.back().map_or(WallUs(0), |segment| segment.tip.arrival)
     }
 
+    /// How long puts took from their arrival to their acknowledgement.
+    pub fn put_latency(&self) -> Latency {
+        self.state.borrow().latency
+    }
+
     /// Bytes of frames on disk, pads included.
     pub fn disk_bytes(&self) -> u64 {
         self.state.borrow().segments.iter().map(|segment| segment.end_pos).sum()
@@ -320,6 +339,16 @@ impl<R: Runtime> Log<R> {
         self.changed.notify();
     }
 
+    /// Takes puts again that were refused for this reason, and no other one.
+    pub(in crate::engine) fn admit_again(&self, refusal: PutRefusal) {
+        let mut state = self.state.borrow_mut();
+        if state.admission.refusal() == Some(refusal) {
+            state.admission.reopen();
+        }
+        drop(state);
+        self.changed.notify();
+    }
+
     /// Losses found by recovery that the operator has not accepted.
     pub fn damage(&self) -> Vec<Gap> {
         self.state.borrow().damage.clone()
@@ -333,23 +362,33 @@ impl<R: Runtime> Log<R> {
 
     /// Resolves once a put of `body_len` bytes has room, first come first served. The room is not reserved: append
     /// before the next await. Fails if the log takes no puts.
+    ///
+    /// Dropping it gives up the place in the queue.
     pub async fn room(&self, body_len: usize) -> Result<(), PutRefusal> {
-        if self.turnstile.free() == 1
-            && let Some(answer) = self.try_room(body_len)
-        {
+        if let Some(answer) = self.try_room(body_len) {
             return answer;
         }
         let _turn = self.turnstile.acquire(1).await;
-        let here = self.changed.until(|| self.try_room(body_len));
-        let elsewhere = self.env.room.until(|| self.try_room(body_len));
+        let here = self.changed.until(|| self.has_room(body_len));
+        let elsewhere = self.env.room.until(|| self.has_room(body_len));
         future::or(here, elsewhere).await
     }
 
-    /// What [`Log::room`] would say without waiting; `None` if it would wait.
+    /// What [`Log::room`] would say without waiting; `None` if it would wait. Nobody passes those who wait already.
     pub fn try_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
+        if self.turnstile.free() == 0 {
+            return None;
+        }
+        self.has_room(body_len)
+    }
+
+    fn has_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
         let state = self.state.borrow();
         if let Some(refusal) = state.admission.refusal() {
             return Some(Err(refusal));
+        }
+        if state.admission.is_held() {
+            return None;
         }
         let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.as_ref().len(), body_len));
         let (unsynced, more) = (state.admission.accepted_unsynced(), state.buffer_for(body_len));
@@ -360,20 +399,48 @@ impl<R: Runtime> Log<R> {
         room.then_some(Ok(()))
     }
 
+    /// Whether a batch, with this stamp if it has one, would be stored now: neither refused nor known nor out of turn.
+    pub fn would_store(&self, stamp: Option<ProducerStamp>) -> bool {
+        let state = self.state.borrow();
+        let is_fresh = |stamp| state.accepted.check(stamp, self.env.rt.wall()) == Verdict::Fresh;
+        state.admission.refusal().is_none() && stamp.is_none_or(is_fresh)
+    }
+
+    /// Whether a batch with this stamp is stored (or on its way to the disk) and a resend of it is answered as a duplicate:
+    /// such a resend needs no room, and [`Log::append`] takes it even from a log that is closed or moving.
+    pub fn has_stored(&self, stamp: ProducerStamp) -> bool {
+        let state = self.state.borrow();
+        if state.admission.refusal().is_some_and(|refusal| !refusal.knows_duplicates()) {
+            return false;
+        }
+        match state.accepted.check(stamp, self.env.rt.wall()) {
+            Verdict::Duplicate { .. } | Verdict::DuplicateForgotten => true,
+            Verdict::Fresh
+            | Verdict::Gap { .. }
+            | Verdict::Fenced { .. }
+            | Verdict::UnknownProducer
+            | Verdict::NumbersUsedUp
+            | Verdict::Full => false,
+        }
+    }
+
     /// Takes a put. The caller has checked the records and awaited [`Log::room`]; `ack` is called once the batch is
-    /// durable (or the log dies). A batch with a known stamp is not stored again.
+    /// durable (or the log dies). A batch with a known stamp is not stored again; it is answered as the duplicate it is
+    /// also when the log is closed or moving, see [`Log::has_stored`].
     ///
     /// Panics if there is no room.
     pub fn append(&self, batch: &Batch<'_>, ack: Ack) -> Result<(), AppendError> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        let known = batch.producer.map(|stamp| known_batch(&state.accepted, stamp, batch.arrival));
         if let Some(refusal) = state.admission.refusal() {
-            return Err(AppendError::Refused(refusal));
+            let is_stored = matches!(known, Some(Ok(Some(_)) | Err(StampError::Forgotten)));
+            if !is_stored || !refusal.knows_duplicates() {
+                return Err(AppendError::Refused(refusal));
+            }
         }
         let durability = self.durability.get();
-        if let Some(stamp) = batch.producer
-            && let Some((base_offset, record_count)) = known_batch(&state.accepted, stamp, batch.arrival)?
-        {
+        if let Some((base_offset, record_count)) = known.transpose()?.flatten() {
             // Acknowledged when everything accepted so far is durable, the first copy included.
             let end = state.gather.accepted(&state.tip).index;
             // What was committed under a weaker level is not synced because a stronger one is in force now.
@@ -384,10 +451,11 @@ impl<R: Runtime> Log<R> {
                 ack.sink.acked(ack.token, Ok(receipt));
             } else {
                 state.promise_sync(durability, end);
-                state.acks.push(end, Waiting { ack, receipt });
+                state.acks.push(end, Waiting { ack, receipt, arrived: batch.arrival });
             }
             return Ok(());
         }
+        assert!(!state.admission.is_held(), "a put of {} bytes did not wait for the hold to end", batch.body.len());
         let placed = self.place(state, batch)?;
         if let Some(stamp) = batch.producer {
             state.accepted.note(stamp, placed.base_offset, batch.record_count, placed.arrival);
@@ -400,7 +468,7 @@ impl<R: Runtime> Log<R> {
             durability,
         };
         state.promise_sync(durability, placed.end.index);
-        state.acks.push(placed.end.index, Waiting { ack, receipt });
+        state.acks.push(placed.end.index, Waiting { ack, receipt, arrived: batch.arrival });
         state.hinted = false;
         if state.writing {
             self.work.notify();
@@ -435,6 +503,11 @@ impl<R: Runtime> Log<R> {
     pub async fn stop(&self) {
         self.refuse(PutRefusal::Stopping);
         self.stop_writer().await;
+        self.save_last_index().await;
+    }
+
+    /// Saves the index of the active segment if that spares whoever opens the log next a long scan.
+    async fn save_last_index(&self) {
         let unsaved = {
             let state = self.state.borrow();
             state.segments.back().is_some_and(|last| {
@@ -457,12 +530,6 @@ impl<R: Runtime> Log<R> {
         };
         self.changed.until(idle).await;
         drop(self.saving.acquire(1).await);
-    }
-
-    /// Lets go of the memory of a dead log that another one takes the place of.
-    pub(super) fn abandon(&self) {
-        assert_eq!(self.refusal(), Some(PutRefusal::Dead), "only a dead log is abandoned");
-        self.state.borrow_mut().tail.clear();
     }
 
     fn me(&self) -> Rc<Self> {

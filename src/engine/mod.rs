@@ -9,6 +9,7 @@
 pub mod catalog;
 pub mod data_dir;
 pub mod env;
+pub mod freeing;
 pub mod inspect;
 pub mod log;
 pub mod read;
@@ -20,4 +21,5 @@ pub mod shards;
 pub mod slice;
 #[cfg(all(test, feature = "sim"))]
 mod testing;
+pub mod turns;
 pub mod whole_file;

@@ -17,6 +17,7 @@ use crate::format::{block_down, block_up};
 use crate::limits::{BLOCK_BYTES, COLD_READ_BYTES, FRAME_BODY_BYTES_MAX};
 use crate::log::gather::FramePlace;
 use crate::runtime::{File, Runtime};
+use crate::shard::throttle::Throttled;
 use crate::types::{FrameIndex, Offset, WallUs};
 
 /// Frames read from a log.
@@ -65,6 +66,12 @@ pub enum ReadError {
         /// Where in it.
         pos: u64,
     },
+    /// The log is being opened by another worker, or again on this one. Trying again finds it where it is then.
+    #[error("the shard is being opened by another worker; look up where it is and try again")]
+    Away,
+    /// The stream's limits allow no further read yet.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// The disk said no.
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),
@@ -97,6 +104,15 @@ impl<R: Runtime> Log<R> {
     ///
     /// May run concurrently with anything. Dropping it changes nothing.
     pub async fn read(&self, from: Offset, bytes_max: usize, cutoff: WallUs) -> Result<Frames<R::Buf>, ReadError> {
+        self.unless_away(self.read_here(from, bytes_max, cutoff).await)
+    }
+
+    /// What a look at the files came to, unless the log left them meanwhile: then an error means nothing.
+    fn unless_away<T>(&self, result: Result<T, ReadError>) -> Result<T, ReadError> {
+        result.map_err(|error| if self.has_left() { ReadError::Away } else { error })
+    }
+
+    async fn read_here(&self, from: Offset, bytes_max: usize, cutoff: WallUs) -> Result<Frames<R::Buf>, ReadError> {
         loop {
             match self.look(from) {
                 Look::There => {}
@@ -126,6 +142,9 @@ impl<R: Runtime> Log<R> {
 
     /// What there is at `from`, as far as memory knows.
     fn look(&self, from: Offset) -> Look {
+        if self.has_left() {
+            return Look::Wrong(ReadError::Away);
+        }
         let state = self.state.borrow();
         let end = state.marks.committed().offset;
         if from == end {
@@ -151,6 +170,9 @@ impl<R: Runtime> Log<R> {
     ///
     /// Costs a look at the disk only when the horizon has moved since it was last asked for.
     pub async fn horizon(&self, cutoff: WallUs) -> Result<Offset, ReadError> {
+        if self.has_left() {
+            return Err(ReadError::Away);
+        }
         let (first, arrival) = {
             let state = self.state.borrow();
             let Some(segment) = state.segments.front() else { return Ok(state.marks.committed().offset) };
@@ -177,6 +199,12 @@ impl<R: Runtime> Log<R> {
 
     /// As [`Log::seek_time`], with the arrival of the record found.
     async fn seek(&self, time: WallUs) -> Result<(Offset, Option<WallUs>), ReadError> {
+        let found = self.unless_away(self.seek_here(time).await)?;
+        // A log that left on the way may have looked at what is no longer there.
+        if self.has_left() { Err(ReadError::Away) } else { Ok(found) }
+    }
+
+    async fn seek_here(&self, time: WallUs) -> Result<(Offset, Option<WallUs>), ReadError> {
         let target = {
             let state = self.state.borrow();
             let end = state.marks.committed().offset;
@@ -204,7 +232,7 @@ impl<R: Runtime> Log<R> {
             })
         };
         let Some((mut walk, end, jumps)) = plan else { return Ok((self.first_offset(), None)) };
-        let file = match self.env.file(self.group, target, &self.dir).await {
+        let file = match self.file(target).await {
             Ok(file) => file,
             // Freed meanwhile, so everything in it is older than what is there now.
             Err(_) if !self.has_segment(target) => return Ok((self.first_offset(), None)),
@@ -302,7 +330,7 @@ impl<R: Runtime> Log<R> {
         let Some(mut walk) = plan else {
             return Err(ReadError::BeforeHorizon { horizon: self.first_offset() });
         };
-        let file = self.env.file(self.group, number, &self.dir).await?;
+        let file = self.file(number).await?;
         let mut need = HEADER_BYTES;
         loop {
             let (window, start) = self.window(&file, walk.pos, need, walk.end).await?;
@@ -428,7 +456,7 @@ impl<R: Runtime> Log<R> {
 
     /// Where in the segment intact frames go on after damage at the walk's position, and with which offset.
     async fn resume_after(&self, walk: &Walk) -> std::io::Result<Option<(u64, Offset)>> {
-        let file = self.env.file(self.group, walk.number, &self.dir).await?;
+        let file = self.file(walk.number).await?;
         let mut pos = walk.pos;
         // If the header is intact and only the body is not, the next frame is right behind it.
         let (window, start) = self.window(&file, pos, HEADER_BYTES, walk.end).await?;

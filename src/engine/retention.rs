@@ -1,4 +1,4 @@
-//! Freeing the storage of a log: by age, by what a snapshot made superfluous, or all of it.
+//! Freeing the oldest segments of a log: by age, or by what a snapshot made superfluous.
 //!
 //! Segments go whole and oldest first, so that a crash at any point leaves a row without holes. The last segment with
 //! durable frames always stays: it carries the offsets on. With `durability = interval` frames behind it may be visible
@@ -10,7 +10,6 @@ use std::path::Path;
 use crate::engine::log::Log;
 use crate::format::names;
 use crate::runtime::Runtime;
-use crate::shard::admission::PutRefusal;
 use crate::types::{Offset, WallUs};
 
 impl<R: Runtime> Log<R> {
@@ -26,7 +25,8 @@ impl<R: Runtime> Log<R> {
 
     async fn free_while(&self, old: impl Fn(WallUs, Offset) -> bool) -> io::Result<u64> {
         let mut freed = 0;
-        loop {
+        let Some(_part) = self.part() else { return Ok(0) };
+        while !self.is_stopping() {
             let (number, capacity) = {
                 let mut state = self.state.borrow_mut();
                 let [oldest, next] = [state.segments.front(), state.segments.get(1)];
@@ -41,6 +41,7 @@ impl<R: Runtime> Log<R> {
                 state.segments.pop_front();
                 file
             };
+            self.opened().await;
             self.env.forget_file(self.group, number);
             remove_if_there(&self.env.rt, &self.dir.join(names::index(number))).await?;
             self.env.free_segment(&self.dir.join(names::segment(number)), capacity).await?;
@@ -51,43 +52,10 @@ impl<R: Runtime> Log<R> {
         }
         Ok(freed)
     }
-
-    /// Removes the log with its directory. Puts under way are still answered.
-    ///
-    /// A crash leaves a part of the files; calling it again on the rest finishes the work.
-    pub async fn destroy(&self) -> io::Result<()> {
-        self.refuse(PutRefusal::Deleting);
-        self.stop_writer().await;
-        let segments = std::mem::take(&mut self.state.borrow_mut().segments);
-        for segment in &segments {
-            self.env.forget_file(self.group, segment.number);
-        }
-        self.state.borrow_mut().tail.clear();
-        remove_log(&self.env.rt, &self.dir).await
-    }
 }
 
-/// Removes the files of a log that is not open, and its directory. Fine if it does not exist.
-pub async fn remove_log<R: Runtime>(rt: &R, dir: &Path) -> io::Result<()> {
-    let mut names = match rt.list(dir).await {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    names.sort_unstable();
-    for name in names {
-        remove_if_there(rt, &dir.join(name)).await?;
-        // A stream of thousands of segments must not keep others from the disk.
-        rt.yield_now().await;
-    }
-    rt.remove_dir(dir).await?;
-    match dir.parent() {
-        Some(parent) => rt.sync_dir(parent).await,
-        None => Ok(()),
-    }
-}
-
-async fn remove_if_there<R: Runtime>(rt: &R, path: &Path) -> io::Result<()> {
+/// Removes a file, if it is there.
+pub(super) async fn remove_if_there<R: Runtime>(rt: &R, path: &Path) -> io::Result<()> {
     match rt.remove(path).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

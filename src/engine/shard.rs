@@ -1,25 +1,46 @@
 //! One shard on its worker: its log, its settings, its counters.
 
-use std::cell::Cell;
+mod meter;
+
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::future;
 use thiserror::Error;
 
-use crate::catalog::Settings;
+pub use self::meter::rates;
+use self::meter::{Load, Meter, Wanted};
+use crate::catalog::{HashRange, Settings};
 use crate::engine::env::{DiskState, Env};
-use crate::engine::log::{Ack, AppendError, Log, StampError};
+use crate::engine::log::{Ack, AppendError, DrainError, End, Log, StampError};
 use crate::engine::read::{Frames, ReadError};
 use crate::format::record::{self, RecordError};
 use crate::log::gather::Batch;
 use crate::runtime::Runtime;
 use crate::shard::admission::PutRefusal;
+use crate::shard::latency::Latency;
 use crate::shard::position::{Bounds, Start, StartError};
-use crate::types::{GroupId, Offset, ProducerStamp, ShardNumber, StreamId, WallUs};
+use crate::shard::throttle::Throttled;
+use crate::types::{GroupId, MonoUs, Offset, ProducerStamp, ShardNumber, StreamId, Traffic, WallUs};
 
 /// With a scarce disk, each put waits this long.
 const SCARCE_DELAY_MS: u64 = 20;
+
+/// Where a shard is in its life, as far as puts are concerned. Outlives the log: one that died and was recovered is held or
+/// closed as the one before it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It takes puts.
+    #[default]
+    Open,
+    /// It will take puts once its parents are closed.
+    Pending,
+    /// Puts wait: its end is being agreed upon.
+    Sealed,
+    /// It was split or merged; nothing is ever stored from this offset on.
+    Closed(Offset),
+}
 
 /// Whose shard it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +86,9 @@ pub enum PutError {
     /// The body is not a row of records that the stream takes.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The stream's limits allow no such put yet.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
 }
 
 /// Why a position cannot be resolved.
@@ -78,19 +102,49 @@ pub enum PositionError {
     Read(#[from] ReadError),
 }
 
-/// What a shard counted since the node started.
+/// What a shard counted since it was opened here.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Records stored.
     pub put_records: Cell<u64>,
     /// Bytes of bodies stored.
     pub put_bytes: Cell<u64>,
-    /// Puts turned away.
+    /// Puts turned away, those beyond the limits apart.
     pub put_refused: Cell<u64>,
+    /// Records turned away because they went beyond the stream's limits.
+    pub put_throttled: Cell<u64>,
     /// Bytes of frames handed to readers.
     pub read_bytes: Cell<u64>,
     /// Reads that handed out frames.
     pub reads: Cell<u64>,
+    /// Reads turned away because they went beyond the stream's limits.
+    pub reads_throttled: Cell<u64>,
+    /// How far behind the newest record the last read ended, in milliseconds between their arrivals; 0 at the tip.
+    pub iterator_age_ms: Cell<u64>,
+    /// How long reads took, without the wait for records.
+    pub read_latency: RefCell<Latency>,
+}
+
+/// Which records of a row are within the stream's limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Whether each passes, in the order they were asked for.
+    pub passed: Vec<bool>,
+    /// When the first of those that did not would pass.
+    pub retry_after_us: u64,
+}
+
+/// What a shard is opened with, besides its log.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The stream's settings.
+    pub settings: Settings,
+    /// Records that arrived before this are gone, whatever the retention is: they had expired when it was raised.
+    pub expired_before: WallUs,
+    /// The hash keys it takes.
+    pub range: HashRange,
+    /// Where it is in its life.
+    pub phase: Phase,
 }
 
 /// A shard. Shared by `Rc` on its worker.
@@ -101,13 +155,106 @@ pub struct Shard<R: Runtime> {
     pub counters: Counters,
     env: Rc<Env<R>>,
     log: Rc<Log<R>>,
+    range: HashRange,
     settings: Cell<Settings>,
+    expired_before: Cell<WallUs>,
+    phase: Cell<Phase>,
+    /// Whether there is anything to meter: what a put looks at.
+    metered: Cell<bool>,
+    meter: RefCell<Option<Box<Meter>>>,
 }
 
 impl<R: Runtime> Shard<R> {
     /// A shard on a recovered log.
-    pub fn new(env: Rc<Env<R>>, id: Identity, log: Rc<Log<R>>, settings: Settings) -> Rc<Self> {
-        Rc::new(Self { id, counters: Counters::default(), env, log, settings: Cell::new(settings) })
+    pub fn new(env: Rc<Env<R>>, id: Identity, log: Rc<Log<R>>, terms: Terms) -> Rc<Self> {
+        let Terms { settings, expired_before, range, phase } = terms;
+        match phase {
+            Phase::Open => {}
+            Phase::Pending => log.refuse(PutRefusal::Creating),
+            Phase::Sealed => log.hold(),
+            Phase::Closed(end) if log.marks().committed().offset == end => log.refuse(PutRefusal::Closed),
+            // What it has is not what it had. Its readers must not be told that they have read all of it.
+            Phase::Closed(end) => {
+                let found = log.marks().committed().offset;
+                tracing::error!(group = %id.group, %found, expected = %end, "a closed shard does not end where it did");
+                log.refuse(PutRefusal::Quarantined);
+            }
+        }
+        let shard = Self {
+            id,
+            counters: Counters::default(),
+            env,
+            log,
+            range,
+            settings: Cell::new(settings),
+            expired_before: Cell::new(expired_before),
+            phase: Cell::new(phase),
+            metered: Cell::new(false),
+            meter: RefCell::new(None),
+        };
+        shard.set_meter();
+        Rc::new(shard)
+    }
+
+    /// What it would be opened with now.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            settings: self.settings.get(),
+            expired_before: self.expired_before.get(),
+            range: self.range,
+            phase: self.phase.get(),
+        }
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Holds puts (they wait, nobody is refused) and resolves to the end once everything below it is durable, whatever the
+    /// level. Go on with [`Shards::close`](crate::engine::shards::Shards::close) once the end is agreed upon, or with
+    /// [`Shards::unseal`](crate::engine::shards::Shards::unseal).
+    ///
+    /// On an error puts go on. Dropping it leaves the shard sealed.
+    pub(super) async fn seal(&self) -> Result<End, DrainError> {
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Sealed);
+            self.log.hold();
+        }
+        let result = self.log.drain().await;
+        if result.is_err() {
+            self.unseal();
+        }
+        result
+    }
+
+    pub(super) fn unseal(&self) {
+        if self.phase.get() == Phase::Sealed {
+            self.phase.set(Phase::Open);
+            self.log.unhold();
+        }
+    }
+
+    /// Lets puts into a shard whose parents are closed.
+    pub(super) fn open_up(&self) {
+        if self.phase.get() == Phase::Pending {
+            self.phase.set(Phase::Open);
+            self.log.admit_again(PutRefusal::Creating);
+        }
+    }
+
+    /// Closes the shard at its end, for good.
+    pub(super) fn close(&self, end: Offset) {
+        let accepted = self.log.marks().accepted().offset;
+        assert_eq!(accepted, end, "shard {} took records behind its end", self.id.group);
+        self.phase.set(Phase::Closed(end));
+        self.log.refuse(PutRefusal::Closed);
+        self.log.unhold();
+    }
+
+    /// Whether a reader that has come to `next` has read all there will ever be.
+    pub fn is_end(&self, next: Offset) -> bool {
+        self.phase.get() == Phase::Closed(next)
     }
 
     /// Its log.
@@ -120,41 +267,139 @@ impl<R: Runtime> Shard<R> {
         self.settings.get()
     }
 
-    /// Takes over new settings.
-    pub fn set_settings(&self, settings: Settings) {
+    /// Takes over new settings, and what they have made expire for good.
+    pub fn set_settings(&self, settings: Settings, expired_before: WallUs) {
         self.settings.set(settings);
+        self.expired_before.set(expired_before.max(self.expired_before.get()));
         self.log.set_durability(settings.durability);
+        self.set_meter();
+    }
+
+    fn set_meter(&self) {
+        let wanted = Wanted::by(&self.settings.get());
+        let (now, seed) = (self.env.rt.now(), self.id.group.0);
+        let mut meter = self.meter.borrow_mut();
+        match &mut *meter {
+            _ if !wanted.is_any() => *meter = None,
+            Some(meter) => meter.set(&wanted, self.range, seed, now),
+            None => *meter = Some(Box::new(Meter::new(&wanted, self.range, seed, now))),
+        }
+        self.metered.set(meter.is_some());
+    }
+
+    fn with_meter<T>(&self, look: impl FnOnce(&mut Meter, MonoUs) -> T) -> Option<T> {
+        let now = self.env.rt.now();
+        self.meter.borrow_mut().as_deref_mut().map(|meter| look(meter, now))
+    }
+
+    /// Whether puts and reads are counted against limits, or for a stream on demand.
+    pub fn is_metered(&self) -> bool {
+        self.metered.get()
+    }
+
+    /// What is known of its traffic; only shards of on-demand streams keep count.
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.with_meter(Meter::traffic).flatten()
+    }
+
+    /// How long puts took from their arrival to their acknowledgement.
+    pub fn put_latency(&self) -> Latency {
+        self.log.put_latency()
+    }
+
+    /// What [`Shard::room`] would say without waiting; `None` if it would wait, or has to look closer.
+    pub fn try_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
+        if self.env.disk.get() > DiskState::Low {
+            return None;
+        }
+        self.log.try_room(body_len)
     }
 
     /// Resolves once a put of `body_len` bytes has room: see [`Log::room`]. Slows down while disk space is scarce, refuses
-    /// while there is none.
-    pub async fn room(&self, body_len: usize) -> Result<(), PutRefusal> {
-        match self.env.disk.get() {
-            DiskState::Plenty | DiskState::Low => {}
-            DiskState::Scarce => self.env.rt.sleep(Duration::from_millis(SCARCE_DELAY_MS)).await,
-            DiskState::Full => {
-                self.counters.put_refused.set(self.counters.put_refused.get() + 1);
-                return Err(self.env.disk_full());
-            }
+    /// while there is none. A resend of a batch that is stored already needs no room, see [`Log::has_stored`].
+    pub async fn room(&self, body_len: usize, stamp: Option<ProducerStamp>) -> Result<(), PutRefusal> {
+        if let Some(Ok(())) = self.try_room(body_len) {
+            return Ok(());
         }
-        self.log.room(body_len).await
+        let is_stored = || stamp.is_some_and(|stamp| self.log.has_stored(stamp));
+        if is_stored() {
+            return Ok(());
+        }
+        let room = match self.env.disk.get() {
+            DiskState::Plenty | DiskState::Low => self.log.room(body_len).await,
+            DiskState::Scarce => {
+                self.env.rt.sleep(Duration::from_millis(SCARCE_DELAY_MS)).await;
+                self.log.room(body_len).await
+            }
+            DiskState::Full => Err(self.env.disk_full()),
+        };
+        match room {
+            // Its first copy may have been taken while this one waited.
+            Err(_) if is_stored() => Ok(()),
+            Err(refusal) => {
+                self.counters.put_refused.set(self.counters.put_refused.get() + 1);
+                Err(refusal)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Checks a batch and takes it; `ack` is called once it is stored as durably as the stream asks for. Await
     /// [`Shard::room`] right before.
+    ///
+    /// All of it is within the stream's limits, or none is stored. The resend of a batch that is stored already is charged
+    /// nothing.
     pub fn put(&self, put: &Put<'_>, ack: Ack) -> Result<(), PutError> {
-        let result = self.try_put(put, ack);
+        self.counted(put, self.try_put(put, ack, true))
+    }
+
+    /// As [`Shard::put`], for records that [`Shard::admit_records`] has let through.
+    pub fn put_admitted(&self, put: &Put<'_>, ack: Ack) -> Result<(), PutError> {
+        self.counted(put, self.try_put(put, ack, false))
+    }
+
+    /// Asks for records one by one, as a put by key does: `bytes` are those of each one's data and key. `None` if the
+    /// stream has no limits: all pass.
+    ///
+    /// Those that pass are charged. Store them with [`Shard::put_admitted`].
+    pub fn admit_records(&self, bytes: &[u64]) -> Option<Admitted> {
+        if !self.metered.get() {
+            return None;
+        }
+        let mut retry_after_us = 0;
+        let passed: Vec<bool> = self.with_meter(|meter, now| {
+            let mut ask = |bytes: &u64| {
+                let asked = meter.put(now, 1, *bytes);
+                if let Err(Throttled { retry_after_us: us }) = asked
+                    && (retry_after_us == 0 || us < retry_after_us)
+                {
+                    retry_after_us = us;
+                }
+                asked.is_ok()
+            };
+            bytes.iter().map(&mut ask).collect()
+        })?;
+        let refused = passed.iter().filter(|passed| !**passed).count() as u64;
+        self.counters.put_throttled.set(self.counters.put_throttled.get() + refused);
+        Some(Admitted { passed, retry_after_us })
+    }
+
+    fn counted(&self, put: &Put<'_>, result: Result<(), PutError>) -> Result<(), PutError> {
+        let records = u64::from(put.record_count);
         match result {
             Ok(()) => {
-                self.counters.put_records.set(self.counters.put_records.get() + u64::from(put.record_count));
+                self.counters.put_records.set(self.counters.put_records.get() + records);
                 self.counters.put_bytes.set(self.counters.put_bytes.get() + put.body.len() as u64);
+            }
+            Err(PutError::Throttled(_)) => {
+                self.counters.put_throttled.set(self.counters.put_throttled.get() + records);
             }
             Err(_) => self.counters.put_refused.set(self.counters.put_refused.get() + 1),
         }
         result
     }
 
-    fn try_put(&self, put: &Put<'_>, ack: Ack) -> Result<(), PutError> {
+    fn try_put(&self, put: &Put<'_>, ack: Ack, charge: bool) -> Result<(), PutError> {
         let computed = crc32fast::hash(put.body);
         if computed != put.body_crc {
             return Err(PutError::Checksum { stored: put.body_crc, computed });
@@ -167,20 +412,54 @@ impl<R: Runtime> Shard<R> {
             producer: put.producer,
             arrival: self.env.rt.wall(),
         };
-        self.log.append(&batch, ack).map_err(|error| match error {
-            AppendError::Refused(refusal) => PutError::Refused(refusal),
-            AppendError::Stamp(stamp) => PutError::Stamp(stamp),
-        })
+        let append = |ack| {
+            self.log.append(&batch, ack).map_err(|error| match error {
+                AppendError::Refused(refusal) => PutError::Refused(refusal),
+                AppendError::Stamp(stamp) => PutError::Stamp(stamp),
+            })
+        };
+        // What is not stored costs nothing: a resend, a batch out of turn, anything that the log refuses.
+        if !self.metered.get() || !self.log.would_store(put.producer) {
+            return append(ack);
+        }
+        let load = Load { body: put.body, records: put.record_count };
+        if charge && let Some(asked) = self.with_meter(|meter, now| meter.put(now, load.records, load.bytes())) {
+            asked?;
+        }
+        append(ack)?;
+        self.with_meter(|meter, now| meter.stored(now, load));
+        Ok(())
     }
 
     /// Records that arrived before this have expired.
     pub fn cutoff(&self) -> WallUs {
-        WallUs(self.env.rt.wall().0.saturating_sub(self.settings.get().retention_us()))
+        let retained = self.env.rt.wall().0.saturating_sub(self.settings.get().retention_us());
+        WallUs(retained).max(self.expired_before.get())
+    }
+
+    /// As [`Shard::read`], within the stream's limits: a read beyond them is [`ReadError::Throttled`]. For reads that a
+    /// client asks for; pushes to registered consumers have limits of their own.
+    pub async fn get(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+        if !self.metered.get() {
+            return self.read(from, bytes_max).await;
+        }
+        if let Some(Err(throttled)) = self.with_meter(Meter::read) {
+            self.counters.reads_throttled.set(self.counters.reads_throttled.get() + 1);
+            return Err(throttled.into());
+        }
+        let frames = self.read(from, bytes_max).await?;
+        self.with_meter(|meter, now| meter.took(now, frames.bytes as u64));
+        Ok(frames)
     }
 
     /// Up to `bytes_max` bytes of committed frames from `from` on, at least one frame if there is any.
     pub async fn read(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+        let began = self.env.rt.now();
         let frames = self.log.read(from, bytes_max, self.cutoff()).await?;
+        self.counters.read_latency.borrow_mut().record(self.env.rt.now().since(began));
+        let is_tip = frames.next >= self.log.marks().committed().offset;
+        let behind_us = self.log.last_arrival().0.saturating_sub(frames.last_arrival.0);
+        self.counters.iterator_age_ms.set(if is_tip || frames.bytes == 0 { 0 } else { behind_us / 1_000 });
         if frames.bytes > 0 {
             self.counters.reads.set(self.counters.reads.get() + 1);
             self.counters.read_bytes.set(self.counters.read_bytes.get() + frames.bytes as u64);
@@ -200,10 +479,16 @@ impl<R: Runtime> Shard<R> {
         there()
     }
 
-    /// Whether nothing will ever be committed behind the end.
+    /// Whether nothing more will be committed behind the end by this log: nobody should wait for it.
     pub fn is_closed(&self) -> bool {
         match self.log.refusal() {
-            Some(PutRefusal::Closed | PutRefusal::Deleting | PutRefusal::Stopping | PutRefusal::Dead) => true,
+            Some(
+                PutRefusal::Closed
+                | PutRefusal::Moving
+                | PutRefusal::Deleting
+                | PutRefusal::Stopping
+                | PutRefusal::Dead,
+            ) => true,
             None | Some(PutRefusal::Creating | PutRefusal::Quarantined | PutRefusal::DiskFull { .. }) => false,
         }
     }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
-use crate::catalog::{Settings, Status};
+use crate::catalog::{self, ShardState, Status, Stream};
 use crate::engine::env::Env;
-use crate::engine::log::{Found, Log};
-use crate::engine::recover::{self, Report};
-use crate::engine::shard::{Identity, Shard};
-use crate::engine::{retention, whole_file};
+use crate::engine::freeing::Freeing;
+use crate::engine::log::{DrainError, End, Found, Log};
+use crate::engine::recover::{self, RecoverError, Report};
+use crate::engine::shard::{Identity, Phase, Shard, Terms};
+use crate::engine::turns::Turns;
+use crate::engine::whole_file;
 use crate::format::index::Gap;
 use crate::format::names;
 use crate::log::tip::Tip;
@@ -23,15 +25,54 @@ use crate::types::{FilePos, FrameIndex, GroupId, Offset};
 /// Logs that are recovered side by side: enough to keep the disk busy, few enough to keep memory small.
 const RECOVER_AT_ONCE: usize = 16;
 
-/// A shard to be opened, as the catalogue knows it.
+/// What has to be done about the storage of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// It is to be made. Whatever is there holds nothing.
+    Make,
+    /// It is there.
+    Open,
+    /// It is to be freed.
+    Free,
+}
+
+/// A shard, as its owner has to know it.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Whose shard it is.
     pub id: Identity,
-    /// The stream's settings.
-    pub settings: Settings,
-    /// The stream's status.
-    pub status: Status,
+    /// What its log has to be.
+    pub storage: Storage,
+    /// What it is opened with.
+    pub terms: Terms,
+}
+
+impl Known {
+    /// A shard, as the catalogue knows it.
+    #[must_use]
+    pub fn of(stream: &Stream, shard: &catalog::Shard) -> Self {
+        let (phase, storage) = match shard.state {
+            ShardState::Pending => (Phase::Pending, Storage::Make),
+            ShardState::Open => (Phase::Open, Storage::Open),
+            ShardState::Closed { end, .. } => (Phase::Closed(end), Storage::Open),
+            ShardState::Expired => (Phase::Open, Storage::Free),
+        };
+        let storage = match stream.status {
+            Status::Creating => Storage::Make,
+            Status::Active | Status::Updating => storage,
+            Status::Deleting => Storage::Free,
+        };
+        Self {
+            id: Identity { stream: stream.id, number: shard.number, group: shard.group },
+            storage,
+            terms: Terms {
+                settings: stream.settings,
+                expired_before: stream.expired_before(),
+                range: shard.range,
+                phase,
+            },
+        }
+    }
 }
 
 /// What opening the shards of a worker found.
@@ -63,16 +104,31 @@ impl Opened {
     }
 }
 
+/// What came of handing a shard over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// Another worker may take it.
+    Done,
+    /// There is no such shard here; nothing keeps another worker from taking it.
+    NotHere,
+    /// It is being closed, and goes on here until that is decided. Nothing was changed.
+    Sealed,
+}
+
 /// The shards of one worker.
 pub struct Shards<R: Runtime> {
     env: Rc<Env<R>>,
     by_group: RefCell<BTreeMap<GroupId, Rc<Shard<R>>>>,
+    turns: Rc<Turns>,
+    freeing: Rc<Freeing<R>>,
 }
 
 impl<R: Runtime> Shards<R> {
     /// No shards yet.
     pub fn new(env: Rc<Env<R>>) -> Rc<Self> {
-        Rc::new(Self { env, by_group: RefCell::default() })
+        let turns = Rc::new(Turns::default());
+        let freeing = Freeing::new(Rc::clone(&env), Rc::clone(&turns));
+        Rc::new(Self { env, by_group: RefCell::default(), turns, freeing })
     }
 
     /// The worker's context.
@@ -104,49 +160,55 @@ impl<R: Runtime> Shards<R> {
     }
 
     async fn open_one(&self, known: Known, opened: &RefCell<Opened>) {
-        let dir = names::shard_dir(&self.env.data, known.id.group);
-        if known.status == Status::Creating {
-            // Whoever was creating it when the node stopped had told nobody: begin again.
-            if let Err(error) = self.create(known.id, known.settings).await {
-                opened.borrow_mut().failed.push((known.id, error.to_string()));
+        let group = known.id.group;
+        match known.storage {
+            Storage::Free => {
+                self.freeing.add(group, None);
+                return;
             }
-            return;
-        }
-        if known.status == Status::Deleting {
-            if let Err(error) = retention::remove_log(&self.env.rt, &dir).await {
-                opened.borrow_mut().failed.push((known.id, error.to_string()));
+            Storage::Make => {
+                // Whoever was making it when the node stopped had told nobody: begin again.
+                if let Err(error) = self.create(&known).await {
+                    opened.borrow_mut().failed.push((known.id, error.to_string()));
+                }
+                return;
             }
-            return;
+            Storage::Open => {}
         }
-        let (found, report) = match recover::recover(&self.env, known.id.group, &dir).await {
+        let _turn = self.turns.take(group).await;
+        let (found, report) = match self.recover(group).await {
             Ok(found) => found,
             Err(error) => {
                 opened.borrow_mut().failed.push((known.id, error.to_string()));
-                (unreadable(known.id.group), Report::default())
+                (unreadable(group), Report::default())
             }
         };
-        {
-            let mut opened = opened.borrow_mut();
-            opened.shards += 1;
-            opened.records +=
-                found.tip.offset.0 - found.segments.front().map_or(found.tip.offset.0, |s| s.first.offset.0);
-            opened.scanned_bytes += report.scanned_bytes;
-            opened.cut += usize::from(report.cut);
-            if !report.damage.is_empty() {
-                opened.quarantined.push((known.id, report));
-            }
+        let shard = self.shard_on(known.id, found, known.terms);
+        let log = shard.log();
+        let mut opened = opened.borrow_mut();
+        opened.shards += 1;
+        opened.records += log.marks().committed().offset.0 - log.first_offset().0;
+        opened.scanned_bytes += report.scanned_bytes;
+        opened.cut += usize::from(report.cut);
+        if !report.damage.is_empty() {
+            opened.quarantined.push((known.id, report));
         }
-        self.insert(self.shard_on(known.id, known.settings, found));
+        self.insert(shard);
     }
 
-    fn shard_on(&self, id: Identity, settings: Settings, found: Found<R>) -> Rc<Shard<R>> {
+    async fn recover(&self, group: GroupId) -> Result<(Found<R>, Report), RecoverError> {
+        recover::recover(&self.env, group, &names::shard_dir(&self.env.data, group)).await
+    }
+
+    fn shard_on(&self, id: Identity, found: Found<R>, terms: Terms) -> Rc<Shard<R>> {
         let dir = names::shard_dir(&self.env.data, id.group);
-        let log = Log::new(Rc::clone(&self.env), dir, found, settings.durability);
-        Shard::new(Rc::clone(&self.env), id, log, settings)
+        let log = Log::new(Rc::clone(&self.env), dir, found, terms.settings.durability);
+        Shard::new(Rc::clone(&self.env), id, log, terms)
     }
 
     /// Creates the log of a new shard. When it resolves, the log is durable. Fine to call again after a crash.
-    pub async fn create(&self, id: Identity, settings: Settings) -> io::Result<()> {
+    pub async fn create(&self, known: &Known) -> io::Result<()> {
+        let id = known.id;
         let dir = names::shard_dir(&self.env.data, id.group);
         whole_file::create_dir(&self.env.rt, &dir).await?;
         let found = Found {
@@ -156,7 +218,7 @@ impl<R: Runtime> Shards<R> {
             producers: Producers::new(),
             damage: Vec::new(),
         };
-        self.insert(self.shard_on(id, settings, found));
+        self.insert(self.shard_on(id, found, known.terms));
         Ok(())
     }
 
@@ -164,13 +226,92 @@ impl<R: Runtime> Shards<R> {
         self.by_group.borrow_mut().insert(shard.id.group, shard);
     }
 
-    /// Turns puts and reads of a shard away and frees its storage.
-    pub async fn destroy(&self, group: GroupId) -> io::Result<()> {
+    /// Turns puts and reads of a shard away at once and has its storage freed in the background. Resolves to true once
+    /// nothing is left of it, also after a power failure: the catalogue may forget the shard then, not before. False if the
+    /// node stops before that.
+    ///
+    /// Puts under way are still answered. Fine to call for a shard that was freed already, or is being freed, as those of
+    /// deleted streams are from the start on. Dropping it changes nothing.
+    pub fn free(&self, group: GroupId) -> impl Future<Output = bool> + 'static {
         let shard = self.by_group.borrow_mut().remove(&group);
-        match shard {
-            Some(shard) => shard.log().destroy().await,
-            None => retention::remove_log(&self.env.rt, &names::shard_dir(&self.env.data, group)).await,
+        let log = shard.map(|shard| Rc::clone(shard.log()));
+        if let Some(log) = &log {
+            log.refuse(PutRefusal::Deleting);
         }
+        self.freeing.add(group, log);
+        let freeing = Rc::clone(&self.freeing);
+        async move { freeing.gone(group).await }
+    }
+
+    /// Logs whose storage is being freed.
+    pub fn freeing(&self) -> usize {
+        self.freeing.pending()
+    }
+
+    /// Seals a shard: puts wait, and once everything accepted is durable this resolves to the end. `None` if the shard is
+    /// not here. Then either [`Shards::close`] or [`Shards::unseal`] has to follow.
+    ///
+    /// On an error puts go on. Dropping it leaves the shard sealed.
+    pub async fn seal(&self, group: GroupId) -> Option<Result<End, DrainError>> {
+        let shard = self.get(group)?;
+        Some(shard.seal().await)
+    }
+
+    /// Lets puts into a sealed shard again, in the order they came.
+    pub fn unseal(&self, group: GroupId) {
+        if let Some(shard) = self.get(group) {
+            shard.unseal();
+        }
+    }
+
+    /// Closes a sealed shard at the end that [`Shards::seal`] resolved to, once the catalogue knows it: puts are refused as
+    /// [`PutRefusal::Closed`], everybody who waits is woken.
+    ///
+    /// Panics if the shard ends elsewhere: records would be lost.
+    pub fn close(&self, group: GroupId, end: Offset) {
+        if let Some(shard) = self.get(group) {
+            shard.close(end);
+        }
+    }
+
+    /// Lets puts into a shard whose parents are closed.
+    pub fn open_up(&self, group: GroupId) {
+        if let Some(shard) = self.get(group) {
+            shard.open_up();
+        }
+    }
+
+    /// Gives a shard up, so that another worker can [`Shards::adopt`] it. Puts are refused as [`PutRefusal::Moving`] at
+    /// once, what was accepted is still written and acknowledged, everybody who waits is woken, and reads fail with
+    /// [`ReadError::Away`](crate::engine::read::ReadError::Away).
+    ///
+    /// When it resolves, this worker has nothing of the log in memory, and no file of it open but for reads that end by
+    /// themselves. Dropping it leaves a shard that refuses puts: call it again.
+    pub async fn hand_over(&self, group: GroupId) -> HandOver {
+        let _turn = self.turns.take(group).await;
+        let Some(shard) = self.get(group) else { return HandOver::NotHere };
+        if shard.phase() == Phase::Sealed {
+            return HandOver::Sealed;
+        }
+        shard.log().refuse(PutRefusal::Moving);
+        shard.log().leave().await;
+        shard.log().abandon();
+        self.by_group.borrow_mut().remove(&group);
+        HandOver::Done
+    }
+
+    /// Opens a shard that another worker has handed over, or that could not be opened before. One that is here already
+    /// is left alone.
+    ///
+    /// On an error the shard is nowhere: call it again, here or where it came from.
+    pub async fn adopt(&self, known: Known) -> Result<Report, RecoverError> {
+        let _turn = self.turns.take(known.id.group).await;
+        if self.get(known.id.group).is_some() {
+            return Ok(Report::default());
+        }
+        let (found, report) = self.recover(known.id.group).await?;
+        self.insert(self.shard_on(known.id, found, known.terms));
+        Ok(report)
     }
 
     /// Recovers the logs of shards that died: they are usable again when this resolves. One that cannot be recovered yet
@@ -185,22 +326,27 @@ impl<R: Runtime> Shards<R> {
 
     async fn reopen(&self, dead: &Rc<Shard<R>>) {
         let id = dead.id;
-        dead.log().stop_writer().await;
-        // Only now: what was being prepared when the log died had opened its file, too.
-        self.env.forget_group(id.group);
-        let (found, report) = match recover::recover(&self.env, id.group, dead.log().dir()).await {
+        let _turn = self.turns.take(id.group).await;
+        // The stream may have been deleted meanwhile, or the shard moved; then there is nothing to put in its place.
+        let is_current = || self.get(id.group).is_some_and(|current| Rc::ptr_eq(&current, dead));
+        if !is_current() {
+            return;
+        }
+        // Reads, too, pause: a file that one of them has open for writing cannot settle.
+        dead.log().leave().await;
+        let (found, report) = match self.recover(id.group).await {
             Ok(found) => found,
             Err(error) => {
+                dead.log().come_back();
                 tracing::warn!(group = %id.group, %error, "a failed shard cannot be recovered yet");
                 return;
             }
         };
-        // The stream may have been deleted meanwhile; then there is nothing to put in its place.
-        if !self.get(id.group).is_some_and(|current| Rc::ptr_eq(&current, dead)) {
+        if !is_current() {
             return;
         }
         dead.log().abandon();
-        self.insert(self.shard_on(id, dead.settings(), found));
+        self.insert(self.shard_on(id, found, dead.terms()));
         tracing::warn!(group = %id.group, scanned_bytes = report.scanned_bytes, damage = report.damage.len(), "a failed shard was recovered");
     }
 
@@ -218,6 +364,7 @@ impl<R: Runtime> Shards<R> {
 
     /// Stops all logs once everything accepted is durable.
     pub async fn stop(&self) {
+        self.freeing.stop().await;
         let shards = self.all();
         let next = Cell::new(0);
         let lane = || async {
@@ -247,3 +394,6 @@ fn unreadable<R: Runtime>(group: GroupId) -> Found<R> {
         damage: vec![nothing],
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests;

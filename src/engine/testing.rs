@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::data_dir::{self, DataDir};
 use crate::engine::env::{Env, Tuning};
-use crate::engine::log::{Ack, AckSink, Log, OutcomeUnknown, Receipt};
+use crate::engine::log::{Ack, AckSink, AppendError, Log, OutcomeUnknown, Receipt};
 use crate::engine::read::ReadError;
 use crate::engine::recover::{self, Report};
 use crate::engine::whole_file;
@@ -16,6 +16,7 @@ use crate::format::{names, record};
 use crate::log::gather::Batch;
 use crate::runtime::local::{Fill, one_shot};
 use crate::runtime::{Reactor, Runtime};
+use crate::shard::admission::PutRefusal;
 use crate::sim::{HostId, Sim, SimOptions, SimRuntime};
 use crate::types::{Durability, GroupId, Offset, ProducerId, ProducerStamp, WallUs, WorkerId};
 
@@ -126,20 +127,35 @@ impl Node {
 
     /// As [`Node::put`], with the stamp of a producer.
     pub async fn put_stamped(&self, number: u64, len: usize, seq: Option<u32>) -> Receipt {
+        self.try_put(number, len, seq).await.expect("the log takes puts")
+    }
+
+    /// The stamp of batch `seq`.
+    pub const fn stamp(seq: u32) -> ProducerStamp {
+        ProducerStamp { id: ProducerId(77), epoch: 1, seq }
+    }
+
+    /// As [`Node::put_stamped`], by a log that may refuse it.
+    pub async fn try_put(&self, number: u64, len: usize, seq: Option<u32>) -> Result<Receipt, AppendError> {
+        self.log.room(record::encoded_bytes(3, len)).await.map_err(AppendError::Refused)?;
+        self.append(number, len, seq).await
+    }
+
+    /// As [`Node::try_put`], without waiting for room.
+    pub async fn append(&self, number: u64, len: usize, seq: Option<u32>) -> Result<Receipt, AppendError> {
         let mut body = Vec::new();
         record::encode("key", &data(number, len), &mut body);
-        self.log.room(body.len()).await.expect("the log takes puts");
         let (fill, answer) = one_shot();
         let batch = Batch {
             body: &body,
             body_crc: crc32fast::hash(&body),
             record_count: 1,
-            producer: seq.map(|seq| ProducerStamp { id: ProducerId(77), epoch: 1, seq }),
+            producer: seq.map(Self::stamp),
             arrival: self.rt.wall(),
         };
         let sink: Rc<dyn AckSink> = Rc::new(Waiter(RefCell::new(Some(fill))));
-        self.log.append(&batch, Ack { sink, token: 0 }).expect("the log takes puts");
-        answer.wait().await.expect("the log answers").expect("the disk works")
+        self.log.append(&batch, Ack { sink, token: 0 })?;
+        answer.wait().await.expect("the log answers").map_err(|OutcomeUnknown| AppendError::Refused(PutRefusal::Dead))
     }
 
     /// All records from `from` on, by number.

@@ -124,9 +124,9 @@ error_codes! {
     StreamNotFound = 64,
     /// A stream of this name exists.
     StreamExists = 65,
-    /// The stream is being created, changed or deleted.
+    /// The stream is being created or deleted.
     StreamNotActive = 66,
-    /// No shard on this node has this group.
+    /// No shard on this node has this group or number.
     ShardNotFound = 67,
     /// The shard has moved or the key's range belongs to another shard. Details: version of the catalogue.
     WrongShardMap = 68,
@@ -140,6 +140,18 @@ error_codes! {
     BeforeHorizon = 72,
     /// The offset is beyond the next one to be committed. Details: that one.
     BeyondEnd = 73,
+    /// Shards of the stream are being split, merged or scaled already.
+    ReshardInProgress = 74,
+    /// The stream's capacity mode does not allow it: an on-demand stream divides itself.
+    WrongMode = 75,
+    /// The stream has no consumer of this name or number.
+    ConsumerNotFound = 76,
+    /// The stream has a consumer of this name.
+    ConsumerExists = 77,
+    /// The stream has registered consumers, and their deletion was not asked for. Details: how many.
+    HasConsumers = 78,
+    /// A newer subscription of the same consumer to the same shard took this one's place.
+    SubscriptionTakenOver = 79,
 
     /// A limit on streams, shards or settings is reached. Details: the limit.
     LimitExceeded = 96,
@@ -153,8 +165,17 @@ error_codes! {
     WorkerOverloaded = 100,
     /// The disk has reached its reserve. Reads and deletions go on.
     DiskFull = 101,
-    /// The stream's throughput limit is used up.
+    /// The stream's throughput limit is used up. Details: microseconds until it allows more.
     Throttled = 102,
+    /// The store has no room for another value. Details: the limit, in items or bytes.
+    StoreFull = 103,
+
+    /// The item is not of the expected version. Details: its version, and 1 if there is an item, 0 if not.
+    VersionMismatch = 112,
+    /// The lease is held. Details: its token, milliseconds it still lasts. The message names the holder.
+    LeaseHeld = 113,
+    /// The token is not the one of the item's lease. Details: the token of that lease, 0 if there is none.
+    LeaseLost = 114,
 
     /// A newer incarnation of this producer exists. Details: its epoch.
     ProducerFenced = 128,
@@ -220,6 +241,22 @@ impl ErrorCode {
             Self::TooManyInFlight => ErrorClass::RetryAfter,
             // Queues drain in milliseconds.
             Self::ShardOverloaded | Self::WorkerOverloaded => ErrorClass::RetryAfter,
+            // The one under way has to end first, and may change what this one is about.
+            Self::ReshardInProgress => ErrorClass::Conflict,
+            // Whether to change the mode is the caller's decision.
+            Self::WrongMode => ErrorClass::Conflict,
+            // The name means nothing until somebody registers it.
+            Self::ConsumerNotFound => ErrorClass::Gone,
+            // Whether the existing ones will do, or may go, is the caller's decision.
+            Self::ConsumerExists | Self::HasConsumers => ErrorClass::Conflict,
+            // The newer one reads on; two would take the pipe from each other for ever.
+            Self::SubscriptionTakenOver => ErrorClass::Gone,
+            // Something has to be deleted first.
+            Self::StoreFull => ErrorClass::Full,
+            // The caller decides by what is there now.
+            Self::VersionMismatch | Self::LeaseHeld => ErrorClass::Conflict,
+            // Tokens never come back: whoever held this one must stop.
+            Self::LeaseLost => ErrorClass::Gone,
             // The allowance grows with time; the error says how long.
             Self::Throttled => ErrorClass::RetryAfter,
             // The newer incarnation owns the sequence; this one must stop.
@@ -261,16 +298,25 @@ impl ErrorCode {
         match self {
             Self::BadHead | Self::HeadChecksum | Self::Malformed | Self::BodyChecksum => "SerializationException",
             Self::UnsupportedVersion | Self::UnsupportedOpcode | Self::HelloExpected => "UnknownOperationException",
-            Self::TooLarge | Self::BadRecord | Self::RecordTooLarge => "ValidationException",
+            Self::TooLarge | Self::BadRecord | Self::RecordTooLarge | Self::WrongMode => "ValidationException",
             Self::Unauthorized => "AccessDeniedException",
             Self::InvalidArgument | Self::BeyondEnd => "InvalidArgumentException",
-            Self::StreamNotFound | Self::ShardNotFound | Self::WrongShardMap | Self::ShardClosed => {
-                "ResourceNotFoundException"
-            }
-            Self::StreamExists | Self::StreamNotActive => "ResourceInUseException",
+            Self::StreamNotFound
+            | Self::ShardNotFound
+            | Self::WrongShardMap
+            | Self::ShardClosed
+            | Self::ConsumerNotFound => "ResourceNotFoundException",
+            Self::StreamExists
+            | Self::StreamNotActive
+            | Self::ReshardInProgress
+            | Self::ConsumerExists
+            | Self::HasConsumers
+            | Self::SubscriptionTakenOver => "ResourceInUseException",
             // Kinesis knows no lost record; an iterator that leads nowhere is renewed by the caller in both cases.
             Self::DataLost | Self::BeforeHorizon => "ExpiredIteratorException",
-            Self::LimitExceeded | Self::TooManySubscriptions | Self::TooManyConnections => "LimitExceededException",
+            Self::LimitExceeded | Self::TooManySubscriptions | Self::TooManyConnections | Self::StoreFull => {
+                "LimitExceededException"
+            }
             Self::TooManyInFlight | Self::ShardOverloaded | Self::WorkerOverloaded | Self::Throttled => {
                 "ProvisionedThroughputExceededException"
             }
@@ -278,6 +324,8 @@ impl ErrorCode {
             Self::ProducerFenced | Self::ProducerGap | Self::ProducerUnknown | Self::DuplicateForgotten => {
                 "InvalidArgumentException"
             }
+            // Nor is the store.
+            Self::VersionMismatch | Self::LeaseHeld | Self::LeaseLost => "InvalidArgumentException",
             Self::ShardQuarantined | Self::DiskFull | Self::LogFailed | Self::Internal => "InternalFailure",
             Self::Draining | Self::Timeout | Self::TooSlow => "ServiceUnavailable",
         }

@@ -72,6 +72,40 @@ opcodes! {
     ListStreams = 51,
     /// Describes a stream and its shards.
     DescribeStream = 52,
+    /// Divides a shard's range among two new shards.
+    SplitShard = 53,
+    /// Makes one new shard of two neighbours.
+    MergeShards = 54,
+    /// Splits and merges until a stream has so many even shards, or says how it would.
+    ScaleStream = 55,
+    /// Gives a shard to another worker.
+    MoveShard = 56,
+    /// Asks for what is carried along with a stream or consumer: tags, encryption key, monitoring, policy.
+    GetMetadata = 57,
+    /// Changes what is carried along with a stream or consumer.
+    SetMetadata = 58,
+    /// Gives a stream a consumer with a pipe of its own.
+    RegisterConsumer = 64,
+    /// Takes a consumer from a stream.
+    DeregisterConsumer = 65,
+    /// Lists a stream's consumers.
+    ListConsumers = 66,
+    /// Describes a consumer.
+    DescribeConsumer = 67,
+    /// Stores a small value, if the one there is as expected.
+    StorePut = 80,
+    /// Reads a small value and its lease.
+    StoreGet = 81,
+    /// Lists small values and their leases.
+    StoreList = 82,
+    /// Deletes a small value, if it is as expected.
+    StoreDelete = 83,
+    /// Takes the lease of a small value.
+    LeaseClaim = 84,
+    /// Holds leases for another while.
+    LeaseRenew = 85,
+    /// Gives a lease back.
+    LeaseRelease = 86,
 }
 
 impl Opcode {

@@ -3,8 +3,10 @@
 use thiserror::Error;
 
 use super::messages::{
-    CreateStream, Credit, DeleteStream, DescribeStream, Get, Hello, ListStreams, Ping, Position, Put, PutKeyed, Stats,
-    Subscribe, Unsubscribe, UpdateStream,
+    CreateStream, Credit, DeleteStream, DeregisterConsumer, DescribeConsumer, DescribeStream, Get, GetMetadata, Hello,
+    LeaseClaim, LeaseRelease, LeaseRenew, ListConsumers, ListStreams, MergeShards, MoveShard, Ping, Position, Put,
+    PutKeyed, RegisterConsumer, ScaleStream, SetMetadata, SplitShard, Stats, StoreDelete, StoreGet, StoreList,
+    StorePut, Subscribe, Unsubscribe, UpdateStream,
 };
 use super::{Decode, Encode, ErrorAnswer, ErrorCode, Head, Opcode};
 use crate::codec::{DecodeError, Write};
@@ -46,7 +48,10 @@ macro_rules! requests {
 
 requests! {
     Hello<'a>, Ping, Stats<'a>, Put, PutKeyed<'a>, Get, Position, Subscribe, Credit, Unsubscribe, CreateStream<'a>,
-    UpdateStream<'a>, DeleteStream<'a>, ListStreams<'a>, DescribeStream<'a>,
+    UpdateStream<'a>, DeleteStream<'a>, ListStreams<'a>, DescribeStream<'a>, SplitShard<'a>, MergeShards<'a>, ScaleStream<'a>, MoveShard<'a>,
+    GetMetadata<'a>, SetMetadata<'a>, RegisterConsumer<'a>, DeregisterConsumer<'a>, ListConsumers<'a>,
+    DescribeConsumer<'a>, StorePut<'a>, StoreGet<'a>, StoreList<'a>, StoreDelete<'a>, LeaseClaim<'a>, LeaseRenew<'a>,
+    LeaseRelease<'a>,
 }
 
 /// Why an intact message is not a request this node can read. The connection stays usable: the lengths were right.

@@ -2,32 +2,64 @@
 //!
 //! Creating a stream, in crash order: 1. the command is durable, the stream is *creating*; 2. every owner has its shards'
 //! logs on disk; 3. a second command makes the stream *active*; 4. the client is told. After a crash between 1. and 3. the
-//! next start goes on with 2. Deleting is the same in reverse: *deleting*, storage freed, forgotten.
+//! next start goes on with 2. Deleting: 1. the stream is *deleting*, its name is free, the client is told; 2. its storage is
+//! freed in the background; 3. it is forgotten. Splits, merges and moves are in [`reshard`], freeing in [`janitor`].
 //!
 //! Commands reach all workers in the order they came into force: they are handed to the links before the next one is
-//! proposed.
+//! proposed. Stored values and leases ([`store`]) stay on this worker: nobody else needs them.
 
+mod autoscale;
+mod janitor;
+mod reshard;
+mod store;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
-use crate::catalog::{Command, CreateStream, Settings, Status};
+use futures_lite::future;
+
+use crate::catalog::{Command, ConsumerId, CreateStream, Event, Settings, Status, Stream, Tags};
 use crate::engine::catalog::CatalogLog;
-use crate::runtime::local::{OneShot, Semaphore};
+use crate::runtime::local::{OneShot, Semaphore, one_shot};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::failure::Failure;
-use crate::server::mail::{AdminDone, AdminOp, Answer, Op};
+use crate::server::leases::Deadlines;
+use crate::server::mail::{AdminDone, AdminOp, Answer, Note, Op};
 use crate::server::worker::Worker;
-use crate::types::StreamId;
+use crate::types::{MonoUs, StreamId};
+
+/// How often [`Admin::tend`] looks.
+const TEND_MS: u64 = 1_000;
+
+/// Rounds between two looks at the traffic of streams on demand.
+const AUTOSCALE_EVERY: u64 = 5;
+
+/// Rounds between two looks at closed shards.
+const EXPIRE_EVERY: u64 = 30;
 
 /// The catalogue, and the right to change it.
 pub struct Admin<R: Runtime> {
     log: Rc<CatalogLog<R>>,
     turn: Rc<Semaphore>,
+    /// One task at a time brings a stream's shards where they are to be.
+    resharding: RefCell<BTreeMap<StreamId, Rc<Semaphore>>>,
+    /// Streams with storage that is being freed.
+    freeing: RefCell<BTreeSet<StreamId>>,
+    deadlines: RefCell<Deadlines>,
 }
 
 impl<R: Runtime> Admin<R> {
-    /// On an opened catalogue.
-    pub fn new(log: Rc<CatalogLog<R>>) -> Rc<Self> {
-        Rc::new(Self { log, turn: Semaphore::new(1) })
+    /// On an opened catalogue, at the start of the node.
+    pub fn new(log: Rc<CatalogLog<R>>, now: MonoUs) -> Rc<Self> {
+        Rc::new(Self {
+            log,
+            turn: Semaphore::new(1),
+            resharding: RefCell::default(),
+            freeing: RefCell::default(),
+            deadlines: RefCell::new(Deadlines::new(now)),
+        })
     }
 
     /// The catalogue's log.
@@ -38,7 +70,7 @@ impl<R: Runtime> Admin<R> {
     /// Carries out a change; resolves when it is durable and in force on every worker.
     pub async fn run(self: &Rc<Self>, worker: &Rc<Worker<R>>, op: AdminOp) -> Result<AdminDone, Failure> {
         // On a task of its own: a client that goes away must not leave a change half done.
-        let (fill, done) = crate::runtime::local::one_shot();
+        let (fill, done) = one_shot();
         let (this, here) = (Rc::clone(self), Rc::clone(worker));
         worker.rt.spawn(TaskClass::Latency, async move {
             let result = this.carry_out(&here, op).await;
@@ -47,27 +79,48 @@ impl<R: Runtime> Admin<R> {
         done.wait().await.unwrap_or(Err(Failure::Draining))
     }
 
-    /// Finishes what a crash left half done: streams that are being created or deleted.
+    /// Goes on with what a crash left half done, before anybody connects: streams that are being created. Everything else
+    /// is picked up by [`Admin::tend`].
     pub async fn finish(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
-        let unfinished: Vec<_> = self.log.with(|catalog| {
-            let streams = catalog.streams().filter(|stream| stream.status != Status::Active);
-            streams.map(|stream| (stream.id, stream.name.clone(), stream.status)).collect()
+        let creating: Vec<_> = self.log.with(|catalog| {
+            let streams = catalog.streams().filter(|stream| stream.status == Status::Creating);
+            streams.map(|stream| (stream.id, stream.name.clone())).collect()
         });
-        for (stream, name, status) in unfinished {
-            let result = match status {
-                // The owners created the logs when they opened their shards.
-                Status::Creating => self.propose(worker, Command::ActivateStream { stream }).await,
-                // They freed the storage of these.
-                Status::Deleting => self.propose(worker, Command::ForgetStream { stream }).await,
-                Status::Active => Ok(()),
-            };
-            if let Err(error) = result {
+        for (stream, name) in creating {
+            // The owners created the logs when they opened their shards.
+            if let Err(error) = self.propose(worker, Command::ActivateStream { stream }).await {
                 tracing::error!(stream = name, %error, "could not finish what the last run began");
             }
         }
     }
 
-    async fn carry_out(&self, worker: &Rc<Worker<R>>, op: AdminOp) -> Result<AdminDone, Failure> {
+    /// Looks after what needs no client: reshards that are not finished, storage to be freed, closed shards that expire,
+    /// streams on demand. Ends when the node stops.
+    pub async fn tend(self: Rc<Self>, worker: Rc<Worker<R>>) {
+        let mut scalers = autoscale::Autoscalers::default();
+        let mut looked_at = None;
+        for round in 0_u64.. {
+            // Nothing is left to be done that was not when this version of the catalogue was last looked at.
+            let version = Some(self.log.with(|catalog| catalog.version()));
+            if version != looked_at {
+                let (resharded, freed) = (self.resume_reshards(&worker), self.free_leftovers(&worker));
+                let is_done = resharded && freed;
+                looked_at = version.filter(|_| is_done);
+            }
+            if round % AUTOSCALE_EVERY == AUTOSCALE_EVERY - 1 {
+                self.autoscale(&worker, &mut scalers).await;
+            }
+            if round % EXPIRE_EVERY == 0 {
+                self.expire_shards(&worker).await;
+            }
+            future::or(worker.rt.sleep(Duration::from_millis(TEND_MS)), worker.drained()).await;
+            if worker.is_draining() {
+                return;
+            }
+        }
+    }
+
+    async fn carry_out(self: &Rc<Self>, worker: &Rc<Worker<R>>, op: AdminOp) -> Result<AdminDone, Failure> {
         match op {
             AdminOp::Create { name, shards, settings } => {
                 let settings = settings.applied_to(worker.options.stream_defaults);
@@ -75,31 +128,70 @@ impl<R: Runtime> Admin<R> {
                     name: name.clone(),
                     shard_count: shards,
                     settings,
+                    tags: Tags::new(),
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
                 self.propose(worker, Command::CreateStream(create)).await?;
-                let stream = self.id_of(&name)?.0;
+                let stream = self.with_stream(&name, |stream| stream.id)?;
                 self.propose(worker, Command::ActivateStream { stream }).await?;
-                Ok(self.done(stream, settings))
+                Ok(self.stream_done(stream, settings))
             }
             AdminOp::Update { name, change } => {
-                let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::UpdateStream { stream, change }).await?;
-                Ok(self.done(stream, change.applied_to(settings)))
+                let stream = self.with_stream(&name, |stream| stream.id)?;
+                let now = worker.rt.wall();
+                self.propose(worker, Command::UpdateStream { stream, change, now }).await?;
+                let settings = self.log.with(|catalog| catalog.stream(stream).map(|stream| stream.settings));
+                let settings = settings.ok_or(Failure::StreamUnknown(name))?;
+                Ok(self.stream_done(stream, settings))
             }
-            AdminOp::Delete { name } => {
-                let (stream, settings) = self.id_of(&name)?;
-                self.propose(worker, Command::DeleteStream { stream }).await?;
-                self.propose(worker, Command::ForgetStream { stream }).await?;
-                Ok(self.done(stream, settings))
+            AdminOp::Delete { name, enforce } => {
+                let stream = self.with_stream(&name, |stream| stream.id)?;
+                self.propose(worker, Command::DeleteStream { stream, enforce }).await?;
+                self.free_leftovers(worker);
+                Ok(self.version_done())
             }
+            AdminOp::Reshard { name, op } => self.reshard(worker, &name, op).await,
+            AdminOp::Scale { name, target } => self.scale(worker, &name, target).await,
+            AdminOp::Move { name, shard, to } => self.move_shard(worker, &name, shard, to).await,
+            AdminOp::Note { name, consumer, note } => {
+                let (stream, consumer) = self.with_consumer(&name, consumer.as_deref())?;
+                let command = match note {
+                    Note::Tags(set, remove) => Command::TagStream { stream, consumer, set, remove },
+                    Note::Policy(policy) => Command::SetPolicy { stream, consumer, policy },
+                    Note::Encryption(_) | Note::Monitoring(_) if consumer.is_some() => {
+                        return Err(Failure::Invalid("a consumer has tags and a policy, nothing else"));
+                    }
+                    Note::Encryption(key_id) => Command::SetEncryption { stream, key_id },
+                    Note::Monitoring(metrics) => Command::SetMonitoring { stream, metrics },
+                };
+                self.propose(worker, command).await?;
+                Ok(self.version_done())
+            }
+            AdminOp::Register { name, consumer, tags } => {
+                let stream = self.with_stream(&name, |stream| stream.id)?;
+                let now = worker.rt.wall();
+                let register = Command::RegisterConsumer { stream, name: consumer.clone(), tags, now };
+                self.propose(worker, register).await?;
+                self.log.with(|catalog| {
+                    let found = catalog.stream(stream).and_then(|stream| stream.consumer_by_name(&consumer)).cloned();
+                    let consumer = found.ok_or(Failure::ConsumerUnknown(consumer))?;
+                    Ok(AdminDone::Registered { version: catalog.version(), consumer })
+                })
+            }
+            AdminOp::Deregister { name, consumer } => {
+                let (stream, id) = self.with_consumer(&name, Some(&consumer))?;
+                let consumer = id.ok_or(Failure::ConsumerUnknown(consumer))?;
+                self.propose(worker, Command::DeregisterConsumer { stream, consumer }).await?;
+                Ok(self.version_done())
+            }
+            AdminOp::Store(op) => self.store(worker, op).await.map(AdminDone::Store),
         }
     }
 
     /// Puts a command into force on every worker, and waits until each has done what it asks.
     async fn propose(&self, worker: &Rc<Worker<R>>, command: Command) -> Result<(), Failure> {
-        let (applied, answers): (_, Vec<OneShot<Answer>>) = {
+        let (applied, answers): (Vec<Event>, Vec<OneShot<Answer>>) = {
             let _turn = self.turn.acquire(1).await;
             self.log.propose(&command).await?;
             let answers =
@@ -110,7 +202,7 @@ impl<R: Runtime> Admin<R> {
         worker.act(applied).await?;
         for answer in answers {
             match answer.wait().await {
-                Some(Answer::Applied(done)) => done?,
+                Some(Answer::Done(done)) => done?,
                 Some(_) => unreachable!("a command is answered as a command"),
                 None => return Err(Failure::Draining),
             }
@@ -118,14 +210,28 @@ impl<R: Runtime> Admin<R> {
         Ok(())
     }
 
-    fn id_of(&self, name: &str) -> Result<(StreamId, Settings), Failure> {
+    /// Looks at a stream by its name.
+    fn with_stream<T>(&self, name: &str, look: impl FnOnce(&Stream) -> T) -> Result<T, Failure> {
         self.log.with(|catalog| {
             let stream = catalog.stream_by_name(name).ok_or_else(|| Failure::StreamUnknown(name.to_owned()))?;
-            Ok((stream.id, stream.settings))
+            Ok(look(stream))
         })
     }
 
-    fn done(&self, stream: StreamId, settings: Settings) -> AdminDone {
-        AdminDone { stream, settings, version: self.log.with(|catalog| catalog.version()) }
+    fn with_consumer(&self, name: &str, consumer: Option<&str>) -> Result<(StreamId, Option<ConsumerId>), Failure> {
+        self.with_stream(name, |stream| {
+            let Some(consumer) = consumer else { return Ok((stream.id, None)) };
+            let found = stream.consumer_by_name(consumer);
+            let found = found.ok_or_else(|| Failure::ConsumerUnknown(consumer.to_owned()))?;
+            Ok((stream.id, Some(found.id)))
+        })?
+    }
+
+    fn stream_done(&self, stream: StreamId, settings: Settings) -> AdminDone {
+        AdminDone::Stream { stream, settings, version: self.log.with(|catalog| catalog.version()) }
+    }
+
+    fn version_done(&self) -> AdminDone {
+        AdminDone::Version(self.log.with(|catalog| catalog.version()))
     }
 }

@@ -2,14 +2,17 @@
 
 use thiserror::Error;
 
-use crate::catalog::{CatalogError, Status};
+use crate::catalog::{CatalogError, Status, StoreError};
 use crate::engine::catalog::ProposeError;
-use crate::engine::log::StampError;
+use crate::engine::log::{DrainError, StampError};
 use crate::engine::read::ReadError;
+use crate::engine::recover::RecoverError;
 use crate::engine::shard::{PositionError, PutError};
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::shard::admission::PutRefusal;
+use crate::shard::fanout::InUse;
 use crate::shard::position::StartError;
+use crate::shard::throttle::Throttled;
 use crate::types::{GroupId, WorkerId};
 
 /// How long a put waits for room in its shard before it is turned away.
@@ -42,6 +45,46 @@ pub enum Failure {
     /// No such shard, or no longer.
     #[error("there is no shard with group {0}")]
     ShardUnknown(GroupId),
+    /// The shard is changing its worker.
+    #[error("shard with group {0} is moving to another worker")]
+    ShardMoving(GroupId),
+    /// The shard is damaged, and cannot be split, merged or moved before it is repaired.
+    #[error("shard with group {0} is damaged")]
+    Quarantined(GroupId),
+    /// The shard does not come to an end.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// The shard cannot be opened where it moved to.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// A reshard takes longer than a client is kept waiting.
+    #[error("the shards are still being split and merged; it goes on")]
+    StillUnderWay,
+    /// The stream has no such consumer.
+    #[error("the stream has no consumer {0}")]
+    ConsumerUnknown(String),
+    /// The consumer subscribed to the shard a moment ago.
+    #[error(transparent)]
+    PipeInUse(#[from] InUse),
+    /// A newer subscription of the consumer has the pipe now.
+    #[error("a newer subscription of the same consumer took over")]
+    TakenOver,
+    /// Somebody holds the lease.
+    #[error("{owner} holds the lease")]
+    LeaseHeld {
+        /// Who, by a name of its own choice.
+        owner: String,
+        /// By which grant.
+        token: u64,
+        /// Microseconds until it runs out.
+        left_us: u64,
+    },
+    /// The lease with the token that was sent is over.
+    #[error("the lease is over: it was given back, has been taken over, or never was")]
+    LeaseLost {
+        /// The token of the lease there is; 0 if there is none.
+        current: u64,
+    },
     /// The catalogue takes no such change.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -87,6 +130,7 @@ impl Failure {
             }
             Self::Put(PutError::Refused(refusal)) => refused(*refusal),
             Self::Put(PutError::Stamp(stamp)) => stamped(*stamp),
+            Self::Put(PutError::Throttled(Throttled { retry_after_us })) => (ErrorCode::Throttled, *retry_after_us, 0),
             Self::OutcomeUnknown => (ErrorCode::LogFailed, 0, 0),
             Self::Overloaded => (ErrorCode::ShardOverloaded, 0, 0),
             Self::Read(error) | Self::Position(PositionError::Read(error)) => read(error),
@@ -97,10 +141,21 @@ impl Failure {
             Self::StreamUnknown(_) => (ErrorCode::StreamNotFound, 0, 0),
             Self::StreamNotActive(_) => (ErrorCode::StreamNotActive, 0, 0),
             Self::ShardUnknown(_) => (ErrorCode::ShardNotFound, 0, 0),
-            Self::Catalog(error) => (catalog(error), 0, 0),
+            Self::ShardMoving(_) => (ErrorCode::WrongShardMap, 0, 0),
+            Self::Quarantined(_) => (ErrorCode::ShardQuarantined, 0, 0),
+            Self::Drain(DrainError::Refused(refusal)) => refused(*refusal),
+            Self::Drain(DrainError::NotHeld) => (ErrorCode::ReshardInProgress, 0, 0),
+            Self::Recover(_) => (ErrorCode::Internal, 0, 0),
+            Self::StillUnderWay => (ErrorCode::Timeout, 0, 0),
+            Self::ConsumerUnknown(_) => (ErrorCode::ConsumerNotFound, 0, 0),
+            Self::PipeInUse(InUse { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
+            Self::TakenOver => (ErrorCode::SubscriptionTakenOver, 0, 0),
+            Self::LeaseHeld { token, left_us, .. } => (ErrorCode::LeaseHeld, *token, left_us.div_ceil(1_000)),
+            Self::LeaseLost { current } => (ErrorCode::LeaseLost, *current, 0),
+            Self::Catalog(error) => catalog(error),
             Self::Propose(ProposeError::Closed(refusal)) => refused(*refusal),
             Self::Propose(ProposeError::OutcomeUnknown) => (ErrorCode::LogFailed, 0, 0),
-            Self::Propose(ProposeError::Refused(error)) => (catalog(error), 0, 0),
+            Self::Propose(ProposeError::Refused(error)) => catalog(error),
             Self::WorkerGone(_) | Self::Draining => (ErrorCode::Draining, 0, 0),
             Self::Invalid(_) => (ErrorCode::InvalidArgument, 0, 0),
             Self::Io(_) => (ErrorCode::Internal, 0, 0),
@@ -114,6 +169,7 @@ fn refused(refusal: PutRefusal) -> (ErrorCode, u64, u64) {
         PutRefusal::Creating | PutRefusal::Deleting => (ErrorCode::StreamNotActive, 0, 0),
         PutRefusal::Quarantined => (ErrorCode::ShardQuarantined, 0, 0),
         PutRefusal::Closed => (ErrorCode::ShardClosed, 0, 0),
+        PutRefusal::Moving => (ErrorCode::WrongShardMap, 0, 0),
         PutRefusal::DiskFull { free_bytes, reserve_bytes } => (ErrorCode::DiskFull, free_bytes, reserve_bytes),
         PutRefusal::Stopping => (ErrorCode::Draining, 0, 0),
         // Refused before anything was taken: the batch is certainly not stored, and recovery is under way.
@@ -136,21 +192,71 @@ fn read(error: &ReadError) -> (ErrorCode, u64, u64) {
         ReadError::BeforeHorizon { horizon } => (ErrorCode::BeforeHorizon, horizon.0, 0),
         ReadError::BeyondEnd { end } => (ErrorCode::BeyondEnd, end.0, 0),
         ReadError::Damaged { from, resume, .. } => (ErrorCode::DataLost, resume.0, from.0),
+        ReadError::Throttled(Throttled { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
+        ReadError::Away => (ErrorCode::WrongShardMap, 0, 0),
         ReadError::Io(_) => (ErrorCode::Internal, 0, 0),
     }
 }
 
-const fn catalog(error: &CatalogError) -> ErrorCode {
+fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
+    let plain = |code| (code, 0, 0);
     match error {
-        CatalogError::NameTaken { .. } => ErrorCode::StreamExists,
-        CatalogError::StreamUnknown { .. } => ErrorCode::StreamNotFound,
-        CatalogError::StatusWrong { .. } => ErrorCode::StreamNotActive,
-        CatalogError::StreamsFull | CatalogError::ShardsFull { .. } => ErrorCode::LimitExceeded,
+        CatalogError::NameTaken { .. } => plain(ErrorCode::StreamExists),
+        CatalogError::StreamUnknown { .. } => plain(ErrorCode::StreamNotFound),
+        // A change of its shards that is under way forbids another one; anything else comes and goes by itself.
+        CatalogError::StatusWrong { status: Status::Updating, .. } => plain(ErrorCode::ReshardInProgress),
+        CatalogError::StatusWrong { .. } => plain(ErrorCode::StreamNotActive),
+        CatalogError::StreamsFull
+        | CatalogError::ShardsFull { .. }
+        | CatalogError::ModeSwitches
+        | CatalogError::Scalings
+        | CatalogError::ShardNumbersUsedUp { .. }
+        | CatalogError::TagsFull => plain(ErrorCode::LimitExceeded),
+        CatalogError::ConsumersFull { max } => (ErrorCode::LimitExceeded, *max as u64, 0),
+        CatalogError::ShardUnknown { .. } => plain(ErrorCode::ShardNotFound),
+        CatalogError::ModeWrong { .. } => plain(ErrorCode::WrongMode),
+        CatalogError::HasConsumers { count, .. } => (ErrorCode::HasConsumers, *count as u64, 0),
+        CatalogError::ConsumerTaken { .. } => plain(ErrorCode::ConsumerExists),
+        CatalogError::ConsumerUnknown { .. } => plain(ErrorCode::ConsumerNotFound),
+        CatalogError::Store(error) => store(error),
         CatalogError::NameInvalid
         | CatalogError::ShardCount { .. }
         | CatalogError::Retention { .. }
         | CatalogError::RecordBytes { .. }
         | CatalogError::NoWorkers
-        | CatalogError::NothingToChange => ErrorCode::InvalidArgument,
+        | CatalogError::NothingToChange
+        | CatalogError::Clock { .. }
+        | CatalogError::Bounds { .. }
+        | CatalogError::WarmThroughput { .. }
+        | CatalogError::Conflict { .. }
+        | CatalogError::ShardNotOpen { .. }
+        | CatalogError::ShardStateWrong { .. }
+        | CatalogError::ShardTwice { .. }
+        | CatalogError::SplitKey { .. }
+        | CatalogError::NotAdjacent { .. }
+        | CatalogError::NotResharding { .. }
+        | CatalogError::EndsWrong { .. }
+        | CatalogError::NotScaling { .. }
+        | CatalogError::ScaleTarget { .. }
+        | CatalogError::WorkerUnknown { .. }
+        | CatalogError::ConsumerNameInvalid
+        | CatalogError::TagInvalid { .. }
+        | CatalogError::KeyIdInvalid
+        | CatalogError::PolicyBytes { .. } => plain(ErrorCode::InvalidArgument),
+    }
+}
+
+fn store(error: &StoreError) -> (ErrorCode, u64, u64) {
+    match error {
+        StoreError::Full { .. } => (ErrorCode::StoreFull, 0, 0),
+        StoreError::Absent | StoreError::VersionWrong { current: None } => (ErrorCode::VersionMismatch, 0, 0),
+        StoreError::VersionWrong { current: Some(version) } => (ErrorCode::VersionMismatch, *version, 1),
+        StoreError::LeaseHeld { token, .. } => (ErrorCode::LeaseLost, *token, 0),
+        StoreError::LeaseOver { .. } => (ErrorCode::LeaseLost, 0, 0),
+        StoreError::SpaceInvalid
+        | StoreError::KeyInvalid
+        | StoreError::ValueBytes { .. }
+        | StoreError::OwnerInvalid
+        | StoreError::LeaseTtl { .. } => (ErrorCode::InvalidArgument, 0, 0),
     }
 }

@@ -129,9 +129,21 @@ impl Link {
         let (bytes, waits) = match &op {
             Op::Put { body, .. } => (body.len(), false),
             Op::Get { bytes_max, .. } => (*bytes_max as usize, false),
-            Op::Wait { .. } => (0, true),
-            Op::Position { .. } | Op::Stats(_) | Op::Apply(_) => (0, false),
-            Op::Admin(_) => (0, true),
+            Op::Position { .. }
+            | Op::TakePipe(_)
+            | Op::LeavePipe(_)
+            | Op::Stats(_)
+            | Op::Traffic(_)
+            | Op::Unseal(_)
+            | Op::Apply(_) => (0, false),
+            // These wait for records, for the disk, or for other changes.
+            Op::Wait { .. }
+            | Op::Make(_)
+            | Op::Seal(_)
+            | Op::HandOver(_)
+            | Op::TakeBack(_)
+            | Op::Free(_)
+            | Op::Admin(_) => (0, true),
         };
         let room = self.room(bytes, waits).await;
         self.send(op, Some(room)).wait().await.ok_or(Failure::WorkerGone(self.to))

@@ -10,6 +10,7 @@
 //! | [`worker`] | one worker: operations on shards, here or elsewhere |
 //! | [`links`], [`mail`] | messages between workers |
 //! | [`admin`] | changes of the catalogue, carried out on all workers |
+//! | [`leases`], [`pipes`] | who holds what, for how long: stored values, registered consumers |
 //! | [`connection`], [`requests`], [`outbox`], [`subscription`] | one native connection |
 //! | [`failure`] | what can go wrong, and what each protocol says then |
 #![forbid(unsafe_code)]
@@ -17,10 +18,12 @@
 pub mod admin;
 pub mod connection;
 pub mod failure;
+pub mod leases;
 pub mod links;
 pub mod mail;
 pub mod node;
 pub mod outbox;
+pub mod pipes;
 pub mod put_keyed;
 pub mod requests;
 pub mod subscription;

@@ -18,7 +18,6 @@ use crate::catalog::{Catalog, Settings};
 use crate::engine::catalog::{CatalogLog, CatalogOpenError};
 use crate::engine::data_dir::{self, DataDir, OpenError};
 use crate::engine::env::{DiskState, Env, Tuning};
-use crate::engine::shard::Identity;
 use crate::engine::shards::{Known, Opened, Shards};
 use crate::format::node::NodeFile;
 use crate::limits::MAILBOX_MESSAGES_MAX;
@@ -245,7 +244,7 @@ async fn lead<R: Runtime>(
     for link in links.iter().flatten() {
         link.post(Mail::Boot(Box::new(Boot { node: dir.node, catalog: catalog.copy() })));
     }
-    let admin = Admin::new(catalog);
+    let admin = Admin::new(catalog, rt.now());
     let boot = Boot { node: dir.node, catalog: admin.log().copy() };
     let started = start(rt, WorkerId(0), options, links, env, boot, Some(Rc::clone(&admin))).await;
     let (worker, listeners, opened) = match started {
@@ -279,6 +278,7 @@ async fn lead<R: Runtime>(
     opening.tell(&worker);
     receive_all(&worker, inboxes);
     admin.finish(&worker).await;
+    rt.spawn(TaskClass::Background, Rc::clone(&admin).tend(Rc::clone(&worker)));
     let listen = listeners.shared.local_addr().map_err(|error| listen_error(options.listen, error))?;
     let streams = worker.catalog.borrow().streams().len();
     supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, streams, opened: total });
@@ -376,12 +376,7 @@ async fn start<R: Runtime>(
 }
 
 fn own_shards(catalog: &Catalog, id: WorkerId, count: u16) -> Vec<Known> {
-    let own = catalog.shards_on(id, count).map(|(stream, shard)| Known {
-        id: Identity { stream: stream.id, number: shard.number, group: shard.group },
-        settings: stream.settings,
-        status: stream.status,
-    });
-    own.collect()
+    catalog.shards_on(id, count).map(|(stream, shard)| Known::of(stream, shard)).collect()
 }
 
 /// From now on messages of other workers are requests and replies.
@@ -466,6 +461,8 @@ async fn watch<R: Runtime>(worker: Rc<Worker<R>>) {
             Err(error) => tracing::warn!(%error, "could not look at the disk"),
         }
         worker.shards.reopen_dead().await;
+        worker.adopt_astray().await;
+        worker.pipes.forget_idle(worker.rt.now());
         if round % EXPIRE_EVERY == 0 {
             let freed = worker.shards.expire().await;
             if freed > 0 {

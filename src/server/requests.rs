@@ -1,34 +1,35 @@
 //! Requests of one connection, each carried out and answered. Puts are taken one after the other, in the order they were
 //! sent; everything that may take long runs on a task of its own, so that answers come as they are ready.
 
+mod consumers;
+mod store;
+mod streams;
+mod translate;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_lite::future;
 
-use crate::catalog::{self, Status};
+use crate::catalog::ConsumerId;
 use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
 use crate::engine::shard::Put as ShardPut;
-use crate::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
+use crate::limits::{PAGE_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX};
 use crate::protocol::messages::{
-    CreateStream, CreateStreamAnswer, Credit, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer, Get,
-    ListStreams, ListStreamsAnswer, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, SettingsChange,
-    ShardDescription, ShardState, Start, Stat, Stats, StatsAnswer, StreamSettings, StreamStatus, StreamSummary,
-    Subscribe, SubscribeAnswer, Unsubscribe, UnsubscribeAnswer, UpdateStream, UpdateStreamAnswer,
+    Credit, Get, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, Stat, Stats, StatsAnswer, Subscribe,
+    SubscribeAnswer, Unsubscribe, UnsubscribeAnswer,
 };
 use crate::protocol::{Encode, ErrorAnswer, ErrorCode, Message, Opcode, Request};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::failure::Failure;
-use crate::server::mail::{AdminOp, Answer, Op, Scope};
+use crate::server::mail::{AdminDone, AdminOp, Answer, Op, Scope};
 use crate::server::outbox::Outbox;
 use crate::server::put_keyed;
-use crate::server::subscription::Subscription;
+use crate::server::subscription::{Source, Subscription};
 use crate::server::worker::{Got, Home, Worker};
-use crate::shard::position;
-
-/// Streams or shards on one page of an answer.
-const PAGE_MAX: u32 = crate::limits::PAGE_MAX;
+use crate::shard::fanout::Manner;
+use crate::shard::position::Bounds;
 
 /// The requests of one connection.
 pub struct Requests<R: Runtime> {
@@ -111,28 +112,28 @@ impl<R: Runtime> Requests<R> {
             Request::Subscribe(subscribe) => self.subscribe(subscribe, correlation),
             Request::Position(position) => self.position(position, correlation),
             Request::Stats(stats) => self.stats(stats, correlation),
-            Request::ListStreams(list) => self.list(&list, correlation),
-            Request::DescribeStream(describe) => self.describe(&describe, correlation),
-            Request::CreateStream(CreateStream { name, shards, settings }) => {
-                let op = AdminOp::Create { name: name.to_owned(), shards, settings: change(settings) };
-                self.admin(op, Opcode::CreateStream, correlation, |done| CreateStreamAnswer {
-                    stream: done.stream,
-                    catalogue_version: done.version,
-                });
-            }
-            Request::UpdateStream(UpdateStream { name, settings }) => {
-                let op = AdminOp::Update { name: name.to_owned(), change: change(settings) };
-                self.admin(op, Opcode::UpdateStream, correlation, |done| UpdateStreamAnswer {
-                    settings: stream_settings(&done.settings),
-                    catalogue_version: done.version,
-                });
-            }
-            Request::DeleteStream(delete) => {
-                let op = AdminOp::Delete { name: delete.name.to_owned() };
-                self.admin(op, Opcode::DeleteStream, correlation, |done| DeleteStreamAnswer {
-                    catalogue_version: done.version,
-                });
-            }
+            Request::ListStreams(list) => self.list_streams(&list, correlation),
+            Request::DescribeStream(describe) => self.describe_stream(&describe, correlation),
+            Request::CreateStream(create) => self.create_stream(&create, correlation),
+            Request::UpdateStream(update) => self.update_stream(&update, correlation),
+            Request::DeleteStream(delete) => self.delete_stream(&delete, correlation),
+            Request::SplitShard(split) => self.split_shard(&split, correlation),
+            Request::MergeShards(merge) => self.merge_shards(&merge, correlation),
+            Request::ScaleStream(scale) => self.scale_stream(&scale, correlation),
+            Request::MoveShard(change) => self.move_shard(&change, correlation),
+            Request::GetMetadata(get) => self.get_metadata(&get, correlation),
+            Request::SetMetadata(set) => self.set_metadata(set, correlation),
+            Request::RegisterConsumer(register) => self.register_consumer(&register, correlation),
+            Request::DeregisterConsumer(deregister) => self.deregister_consumer(&deregister, correlation),
+            Request::ListConsumers(list) => self.list_consumers(&list, correlation),
+            Request::DescribeConsumer(describe) => self.describe_consumer(&describe, correlation),
+            Request::StorePut(put) => self.store_put(&put, correlation),
+            Request::StoreGet(get) => self.store_get(&get, correlation),
+            Request::StoreList(list) => self.store_list(&list, correlation),
+            Request::StoreDelete(delete) => self.store_delete(&delete, correlation),
+            Request::LeaseClaim(claim) => self.lease_claim(&claim, correlation),
+            Request::LeaseRenew(renew) => self.lease_renew(&renew, correlation),
+            Request::LeaseRelease(release) => self.lease_release(&release, correlation),
         }
     }
 
@@ -158,17 +159,19 @@ impl<R: Runtime> Requests<R> {
                     body_crc: message.head.body_crc,
                     // Copied out: the part of the receive buffer would keep all of it alive on another thread.
                     body: bytes::Bytes::copy_from_slice(&message.body),
+                    each: false,
                 };
                 let (answer, outbox) = (link.send(op, Some(room)), Rc::clone(&self.outbox));
+                let worker = Rc::clone(&self.worker);
                 self.worker.rt.spawn(TaskClass::Latency, async move {
                     match answer.wait().await {
-                        Some(Answer::Put(Ok(receipt))) => {
+                        Some(Answer::Put(Ok((Some(receipt), _)))) => {
                             outbox.answer(Opcode::Put, correlation, &put_answer(&receipt));
                         }
                         Some(Answer::Put(Err(failure))) => {
-                            outbox.fail(Opcode::Put as u8, correlation, &failure.answer());
+                            outbox.fail(Opcode::Put as u8, correlation, &worker.error(&failure));
                         }
-                        Some(_) => unreachable!("a put is answered as a put"),
+                        Some(_) => unreachable!("a put as a whole is answered with a receipt"),
                         None => outbox.fail(Opcode::Put as u8, correlation, &Failure::OutcomeUnknown.answer()),
                     }
                 });
@@ -177,7 +180,7 @@ impl<R: Runtime> Requests<R> {
             Err(failure) => Some(failure),
         };
         if let Some(failure) = failed {
-            self.outbox.fail(Opcode::Put as u8, correlation, &failure.answer());
+            self.fail(Opcode::Put, correlation, &failure);
         }
     }
 
@@ -185,9 +188,9 @@ impl<R: Runtime> Requests<R> {
         let correlation = message.head.correlation;
         match put_keyed::take(&self.worker, put, &message.body, message.head.body_crc).await {
             Ok(taken) => {
-                let outbox = Rc::clone(&self.outbox);
+                let (outbox, worker) = (Rc::clone(&self.outbox), Rc::clone(&self.worker));
                 self.worker.rt.spawn(TaskClass::Latency, async move {
-                    outbox.answer(Opcode::PutKeyed, correlation, &taken.done().await);
+                    outbox.answer(Opcode::PutKeyed, correlation, &taken.done(&worker).await);
                 });
             }
             Err(error) => self.outbox.fail(Opcode::PutKeyed as u8, correlation, &error),
@@ -197,7 +200,7 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            let got = async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, &outbox).await) };
+            let got = async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, None, &outbox).await) };
             // Nobody waits for records on behalf of a client that is gone.
             let over = async {
                 outbox.over().await;
@@ -205,7 +208,7 @@ impl<R: Runtime> Requests<R> {
             };
             match future::or(over, got).await {
                 Some(Ok(Got { body, state, _turn })) => outbox.answer_with(Opcode::Get, correlation, &state, body),
-                Some(Err(failure)) => outbox.fail(Opcode::Get as u8, correlation, &failure.answer()),
+                Some(Err(failure)) => outbox.fail(Opcode::Get as u8, correlation, &worker.error(&failure)),
                 None => outbox.answered(),
             }
         });
@@ -223,19 +226,21 @@ impl<R: Runtime> Requests<R> {
         if let Some(code) = error {
             return self.outbox.fail(Opcode::Subscribe as u8, correlation, &ErrorAnswer::new(code));
         }
-        let Subscribe { group, from, credit } = subscribe;
-        let subscription = Subscription::new(correlation, credit);
+        let subscription = Subscription::new(correlation, subscribe.credit);
         subscriptions.insert(correlation, Rc::clone(&subscription));
         drop(subscriptions);
         let (worker, outbox, all) = (Rc::clone(&self.worker), Rc::clone(&self.outbox), Rc::clone(&self.subscriptions));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            match worker.position(group, position::Start::At(from)).await {
-                Ok((from, bounds)) => {
-                    let answer = SubscribeAnswer { from, horizon: bounds.horizon, end_offset: bounds.end };
+            match open_source(&worker, &subscribe).await {
+                Ok((source, bounds)) => {
+                    let answer = SubscribeAnswer { from: source.from, horizon: bounds.horizon, end_offset: bounds.end };
                     outbox.answer(Opcode::Subscribe, correlation, &answer);
-                    Rc::clone(&subscription).run(worker, Rc::clone(&outbox), group, from).await;
+                    Rc::clone(&subscription).run(Rc::clone(&worker), Rc::clone(&outbox), source).await;
+                    if let Some(held) = source.pipe {
+                        worker.leave_pipe(held);
+                    }
                 }
-                Err(failure) => outbox.fail(Opcode::Subscribe as u8, correlation, &failure.answer()),
+                Err(failure) => outbox.fail(Opcode::Subscribe as u8, correlation, &worker.error(&failure)),
             }
             // The client may have ended it and named another one the same since.
             let mut all = all.borrow_mut();
@@ -248,13 +253,7 @@ impl<R: Runtime> Requests<R> {
     }
 
     fn position(&self, request: Position, correlation: u64) {
-        let start = match request.start {
-            Start::Horizon => position::Start::Horizon,
-            Start::Latest => position::Start::Latest,
-            Start::At(offset) => position::Start::At(offset),
-            Start::After(offset) => position::Start::After(offset),
-            Start::AtTime(time) => position::Start::AtTime(time),
-        };
+        let start = translate::start(request.start);
         let worker = Rc::clone(&self.worker);
         self.answer_later(Opcode::Position, correlation, async move {
             let (offset, bounds) = worker.position(request.group, start).await?;
@@ -281,88 +280,58 @@ impl<R: Runtime> Requests<R> {
         });
     }
 
-    fn list(&self, list: &ListStreams<'_>, correlation: u64) {
-        let catalog = self.worker.catalog.borrow();
-        let limit = list.limit.clamp(1, PAGE_MAX) as usize;
-        let after = (!list.after.is_empty()).then_some(list.after);
-        let mut streams: Vec<_> = catalog
-            .streams_after(after)
-            .take(limit + 1)
-            .map(|stream| StreamSummary {
-                name: &stream.name,
-                status: stream_status(stream.status),
-                open_shards: u32::try_from(stream.open_shards().len()).unwrap_or(u32::MAX),
-            })
-            .collect();
-        let more = streams.len() > limit;
-        streams.truncate(limit);
-        self.outbox.answer(Opcode::ListStreams, correlation, &ListStreamsAnswer { streams, more });
-    }
-
-    fn describe(&self, describe: &DescribeStream<'_>, correlation: u64) {
-        let catalog = self.worker.catalog.borrow();
-        let Some(stream) = catalog.stream_by_name(describe.name) else {
-            let failure = Failure::StreamUnknown(describe.name.to_owned());
-            return self.outbox.fail(Opcode::DescribeStream as u8, correlation, &failure.answer());
-        };
-        let limit = describe.limit.clamp(1, PAGE_MAX) as usize;
-        let from = stream.shards().partition_point(|shard| shard.number < describe.from_shard);
-        let page = &stream.shards()[from..];
-        let quarantined = self.worker.quarantined.borrow();
-        let shards = page.iter().take(limit).map(|shard| ShardDescription {
-            number: shard.number,
-            group: shard.group,
-            hash_start: shard.range.start,
-            hash_end: shard.range.end,
-            worker: shard.worker(self.worker.count),
-            state: if shard.closed.is_some() {
-                ShardState::Closed
-            } else if quarantined.contains(&shard.group) {
-                ShardState::Quarantined
-            } else {
-                ShardState::Open
-            },
-            parent: shard.parent,
-            adjacent_parent: shard.adjacent_parent,
-        });
-        let answer = DescribeStreamAnswer {
-            stream: stream.id,
-            name: &stream.name,
-            status: stream_status(stream.status),
-            created: stream.created,
-            settings: stream_settings(&stream.settings),
-            catalogue_version: catalog.version(),
-            shards: shards.collect(),
-            more: page.len() > limit,
-        };
-        self.outbox.answer(Opcode::DescribeStream, correlation, &answer);
-    }
-
-    fn admin<A: Encode + 'static>(
-        &self,
-        op: AdminOp,
-        opcode: Opcode,
-        correlation: u64,
-        answer: impl FnOnce(&crate::server::mail::AdminDone) -> A + 'static,
-    ) {
-        let worker = Rc::clone(&self.worker);
-        self.answer_later(opcode, correlation, async move { worker.admin(op).await.map(|done| answer(&done)) });
-    }
-
     fn answer_later<A: Encode + 'static>(
         &self,
         opcode: Opcode,
         correlation: u64,
         work: impl Future<Output = Result<A, Failure>> + 'static,
     ) {
-        let outbox = Rc::clone(&self.outbox);
+        let (outbox, worker) = (Rc::clone(&self.outbox), Rc::clone(&self.worker));
         self.worker.rt.spawn(TaskClass::Latency, async move {
             match work.await {
                 Ok(answer) => outbox.answer(opcode, correlation, &answer),
-                Err(failure) => outbox.fail(opcode as u8, correlation, &failure.answer()),
+                Err(failure) => outbox.fail(opcode as u8, correlation, &worker.error(&failure)),
             }
         });
     }
+
+    /// Has worker 0 carry something out; `answer` says what came of it.
+    fn admin(
+        &self,
+        op: AdminOp,
+        opcode: Opcode,
+        correlation: u64,
+        answer: impl FnOnce(&Worker<R>, &Outbox<R>, AdminDone) + 'static,
+    ) {
+        let (outbox, worker) = (Rc::clone(&self.outbox), Rc::clone(&self.worker));
+        self.worker.rt.spawn(TaskClass::Latency, async move {
+            match worker.admin(op).await {
+                Ok(done) => answer(&worker, &outbox, done),
+                Err(failure) => outbox.fail(opcode as u8, correlation, &worker.error(&failure)),
+            }
+        });
+    }
+
+    fn fail(&self, opcode: Opcode, correlation: u64, failure: &Failure) {
+        self.outbox.fail(opcode as u8, correlation, &self.worker.error(failure));
+    }
+}
+
+/// Things on one page of an answer: 0 stands for as many as there can be.
+fn page(limit: u32) -> usize {
+    let limit = if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) };
+    limit as usize
+}
+
+/// Finds where a subscription begins, and takes the pipe it reads through.
+async fn open_source<R: Runtime>(worker: &Rc<Worker<R>>, subscribe: &Subscribe) -> Result<(Source, Bounds), Failure> {
+    let group = subscribe.group;
+    let (from, bounds) = worker.position(group, translate::start(subscribe.start)).await?;
+    let pipe = match subscribe.consumer {
+        0 => None,
+        consumer => Some(worker.take_pipe(group, ConsumerId(consumer), Manner::Native).await?),
+    };
+    Ok((Source { group, from, pipe }, bounds))
 }
 
 const fn put_answer(receipt: &Receipt) -> PutAnswer {
@@ -372,29 +341,5 @@ const fn put_answer(receipt: &Receipt) -> PutAnswer {
         arrival: receipt.arrival,
         durability: receipt.durability,
         duplicate: receipt.duplicate,
-    }
-}
-
-const fn stream_status(status: Status) -> StreamStatus {
-    match status {
-        Status::Creating => StreamStatus::Creating,
-        Status::Active => StreamStatus::Active,
-        Status::Deleting => StreamStatus::Deleting,
-    }
-}
-
-const fn stream_settings(settings: &catalog::Settings) -> StreamSettings {
-    StreamSettings {
-        retention_hours: settings.retention_hours,
-        record_bytes_max: settings.record_bytes_max,
-        durability: settings.durability,
-    }
-}
-
-const fn change(settings: SettingsChange) -> catalog::SettingsChange {
-    catalog::SettingsChange {
-        retention_hours: settings.retention_hours,
-        record_bytes_max: settings.record_bytes_max,
-        durability: settings.durability,
     }
 }

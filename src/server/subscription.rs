@@ -9,18 +9,35 @@ use std::time::Duration;
 
 use futures_lite::future;
 
+use crate::catalog::Shard;
 use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX, SUBSCRIBE_CREDIT_BYTES_MAX};
 use crate::protocol::Envelope;
-use crate::protocol::messages::SubscriptionEnd;
+use crate::protocol::messages::{ChildShard, SubscriptionEnd};
 use crate::runtime::Runtime;
 use crate::runtime::local::Notify;
 use crate::server::failure::Failure;
-use crate::server::outbox::Outbox;
-use crate::server::worker::{Got, Worker};
+use crate::server::outbox::{Body, Outbox};
+use crate::server::pipes::Held;
+use crate::server::worker::{Got, Worker, wait_out};
 use crate::types::{GroupId, Offset};
 
 /// How long a subscription leaves a shard alone that lets nobody wait.
 const REOPEN_PAUSE_MS: u64 = 50;
+
+/// How often, and after what pause, the children of a closed shard are looked for.
+const CHILDREN_TRIES: u32 = 500;
+const CHILDREN_PAUSE_MS: u64 = 2;
+
+/// What a subscription reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The shard.
+    pub group: GroupId,
+    /// The first record.
+    pub from: Offset,
+    /// The pipe of the registered consumer that it reads for.
+    pub pipe: Option<Held>,
+}
 
 /// What the connection and the pushing task share.
 pub struct Subscription {
@@ -50,17 +67,12 @@ impl Subscription {
         self.changed.notify();
     }
 
-    /// Pushes until the subscription is cancelled, the connection is over, or nothing more can be read.
-    pub async fn run<R: Runtime>(
-        self: Rc<Self>,
-        worker: Rc<Worker<R>>,
-        outbox: Rc<Outbox<R>>,
-        group: GroupId,
-        from: Offset,
-    ) {
-        let mut next = from;
+    /// Pushes until the subscription is cancelled, the connection is over, the end of a closed shard is reached, or nothing
+    /// more can be read.
+    pub async fn run<R: Runtime>(self: Rc<Self>, worker: Rc<Worker<R>>, outbox: Rc<Outbox<R>>, source: Source) {
+        let mut next = source.from;
         let end = loop {
-            let pushed = async { Some(self.push(&worker, &outbox, group, next).await) };
+            let pushed = async { Some(self.push(&worker, &outbox, &source, next).await) };
             let cancelled = async {
                 self.changed.until(|| self.cancelled.get().then_some(())).await;
                 None
@@ -71,22 +83,27 @@ impl Subscription {
             };
             match future::or(future::or(cancelled, over), pushed).await {
                 None => return,
-                Some(Ok(after)) => next = after,
-                Some(Err(failure)) => break failure,
+                Some(Ok(Pushed { next: after, is_end: false })) => next = after,
+                Some(Ok(Pushed { next: after, is_end: true })) => {
+                    next = after;
+                    break None;
+                }
+                Some(Err(failure)) => break Some(failure),
             }
         };
-        let last = SubscriptionEnd { next_offset: next, error: Some(end.answer()) };
-        outbox.push(Envelope::last_push(self.correlation), &last, crate::server::outbox::Body::Empty);
+        let children = if end.is_none() { children(&worker, source.group).await } else { Vec::new() };
+        let last = SubscriptionEnd { next_offset: next, error: end.map(|failure| failure.answer()), children };
+        outbox.push(Envelope::last_push(self.correlation), &last, Body::Empty);
     }
 
-    /// One push, when there is something to push and leave to push it. Resolves to the offset after it.
+    /// One push, when there is something to push and leave to push it.
     async fn push<R: Runtime>(
         &self,
         worker: &Rc<Worker<R>>,
         outbox: &Outbox<R>,
-        group: GroupId,
+        source: &Source,
         from: Offset,
-    ) -> Result<Offset, Failure> {
+    ) -> Result<Pushed, Failure> {
         let granted = self.changed.until(|| (self.credit.get() > 0).then_some(()));
         future::or(granted, worker.drained()).await;
         if self.credit.get() <= 0 {
@@ -95,19 +112,68 @@ impl Subscription {
         let bytes_max = self.credit.get().clamp(1, READ_BYTES_MAX.into());
         let bytes_max = u32::try_from(bytes_max).expect("clamped to a u32");
         let began = worker.rt.now();
-        let Got { body, state, _turn } = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, outbox).await?;
+        let Source { group, pipe, .. } = *source;
+        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, pipe, outbox).await;
+        let Got { body, state, _turn } = match got {
+            Ok(got) => got,
+            // A push that meets the stream's limits is paced, not refused.
+            Err(failure) => {
+                wait_out(worker, failure).await?;
+                return Ok(Pushed { next: from, is_end: false });
+            }
+        };
         if worker.is_draining() && body.is_empty() {
             return Err(Failure::Draining);
         }
-        if !body.is_empty() {
+        let is_empty = body.is_empty();
+        if !is_empty {
             self.credit.set(self.credit.get() - body.len() as i64);
             outbox.push(Envelope::push(self.correlation), &state, body);
-        } else if worker.home(group).is_err() {
-            return Err(Failure::ShardUnknown(group));
-        } else if worker.rt.now().since(began) < u64::from(GET_WAIT_MS_MAX) * 1_000 {
-            // Nothing to read and no wait: the log is dead and about to be opened again.
-            worker.rt.sleep(Duration::from_millis(REOPEN_PAUSE_MS)).await;
         }
-        Ok(state.next_offset)
+        if is_empty && !state.end_of_shard {
+            if worker.home(group).is_err() {
+                return Err(Failure::ShardUnknown(group));
+            }
+            if worker.rt.now().since(began) < u64::from(GET_WAIT_MS_MAX) * 1_000 {
+                // Nothing to read and no wait: the log is dead and about to be opened again.
+                worker.rt.sleep(Duration::from_millis(REOPEN_PAUSE_MS)).await;
+            }
+        }
+        Ok(Pushed { next: state.next_offset, is_end: state.end_of_shard })
     }
+}
+
+/// What came of one push.
+struct Pushed {
+    /// The offset after it.
+    next: Offset,
+    /// The shard is closed and everything of it was pushed.
+    is_end: bool,
+}
+
+/// The shards that go on with the keys of a closed one.
+async fn children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
+    // The owner of the shard may have learned of the reshard a moment before this worker.
+    for _ in 0..CHILDREN_TRIES {
+        let found = known_children(worker, group);
+        if !found.is_empty() || worker.is_draining() {
+            return found;
+        }
+        worker.rt.sleep(Duration::from_millis(CHILDREN_PAUSE_MS)).await;
+    }
+    Vec::new()
+}
+
+fn known_children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
+    let catalog = worker.catalog.borrow();
+    let Some((stream, parent)) = catalog.shard(group) else { return Vec::new() };
+    let child = |shard: &Shard| ChildShard {
+        number: shard.number,
+        group: shard.group,
+        hash_start: shard.range.start,
+        hash_end: shard.range.end,
+        parent: shard.parent,
+        adjacent_parent: shard.adjacent_parent,
+    };
+    stream.children(parent.number).map(child).collect()
 }

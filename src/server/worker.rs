@@ -1,42 +1,33 @@
 //! One worker: its shards, its copy of the catalogue, its links to the others; operations on shards, wherever they live.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_lite::future;
+mod events;
+mod puts;
+mod reads;
+mod stats;
 
-use crate::catalog::{Catalog, Event, Settings};
-use crate::engine::env::DiskState;
-use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
-use crate::engine::shard::{Identity, Put, Shard};
+pub use puts::{EachPut, Waiter};
+pub use reads::{Got, wait_out};
+
+use crate::catalog::{self, Catalog, Status, Stream};
+use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
-use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX, RECEIVE_BUDGET_BYTES};
-use crate::protocol::messages::ReadState;
-use crate::runtime::local::{Fill, Notify, Permit, Semaphore, one_shot};
+use crate::limits::RECEIVE_BUDGET_BYTES;
+use crate::protocol::{ErrorAnswer, ErrorCode};
+use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::admin::Admin;
-use crate::server::failure::{Failure, PUT_WAIT_MS};
+use crate::server::failure::Failure;
 use crate::server::links::Link;
-use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op, Scope};
+use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op};
 use crate::server::node::Options;
-use crate::server::outbox::{Body, Outbox};
-use crate::shard::admission::PutRefusal;
-use crate::shard::position::{Bounds, Start};
-use crate::types::{GroupId, MonoUs, Offset, ProducerStamp, StreamId, WorkerId};
-
-/// Frames and where the reader stands after them.
-pub struct Got<R: Runtime> {
-    /// Whole data frames.
-    pub body: Body<R>,
-    /// Where the reader stands.
-    pub state: ReadState,
-    /// The connection's turn to read; to be held until the body was handed over.
-    pub _turn: Option<Permit>,
-}
+use crate::server::pipes::Pipes;
+use crate::types::{GroupId, MonoUs, WorkerId};
+use puts::{ForwardedPut, Lanes};
 
 /// Where a shard lives.
 pub enum Home<R: Runtime> {
@@ -70,6 +61,8 @@ pub struct Worker<R: Runtime> {
     pub direct_ports: RefCell<Vec<u16>>,
     /// Shards that were found damaged on start, of all workers.
     pub quarantined: RefCell<BTreeSet<GroupId>>,
+    /// The pipes of registered consumers from its shards.
+    pub pipes: Pipes,
     /// Connections it serves.
     pub connections: Cell<usize>,
     /// Memory for requests that are still arriving.
@@ -78,31 +71,11 @@ pub struct Worker<R: Runtime> {
     pub changed: Notify,
     draining: Cell<bool>,
     started: MonoUs,
-    lanes: RefCell<BTreeMap<GroupId, VecDeque<ForwardedPut>>>,
-}
-
-/// A forwarded put that waits for room behind others of its shard.
-struct ForwardedPut {
-    link: Rc<Link>,
-    id: u64,
-    producer: Option<ProducerStamp>,
-    record_count: u32,
-    body_crc: u32,
-    body: Bytes,
-}
-
-impl ForwardedPut {
-    fn ack(&self) -> Ack {
-        Ack { sink: Rc::new(ReplyWithReceipt(Rc::clone(&self.link))), token: self.id }
-    }
-
-    fn refuse(&self, failure: Failure) {
-        self.link.post(Mail::Reply { id: self.id, answer: Answer::Put(Err(failure)) });
-    }
-
-    fn as_put(&self) -> Put<'_> {
-        Put { body: &self.body, body_crc: self.body_crc, record_count: self.record_count, producer: self.producer }
-    }
+    lanes: Lanes,
+    /// Shards that moved here and could not be opened yet.
+    astray: RefCell<BTreeSet<GroupId>>,
+    /// Where the next record goes in streams that spread records evenly.
+    pub(super) spread: Cell<u32>,
 }
 
 /// What a worker is made of.
@@ -140,12 +113,15 @@ impl<R: Runtime> Worker<R> {
             admin,
             direct_ports: RefCell::default(),
             quarantined: RefCell::default(),
+            pipes: Pipes::default(),
             connections: Cell::new(0),
             receive_budget: Semaphore::new(RECEIVE_BUDGET_BYTES),
             changed: Notify::new(),
             draining: Cell::new(false),
             started,
-            lanes: RefCell::default(),
+            lanes: Lanes::default(),
+            astray: RefCell::default(),
+            spread: Cell::new(0),
         })
     }
 
@@ -175,159 +151,9 @@ impl<R: Runtime> Worker<R> {
         let owner = shard.worker(self.count);
         match &self.links[usize::from(owner.0)] {
             Some(link) => Ok(Home::There(Rc::clone(link))),
-            // Ours, and not open: about to be, or on its way out.
-            None => Err(Failure::StreamNotActive(stream.status)),
+            // Ours, and not open: about to be, or on its way out or in.
+            None => Err(away(stream, shard)),
         }
-    }
-
-    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`.
-    pub async fn get(
-        &self,
-        group: GroupId,
-        from: Offset,
-        bytes_max: u32,
-        wait_ms: u32,
-        outbox: &Outbox<R>,
-    ) -> Result<Got<R>, Failure> {
-        let (bytes_max, wait_ms) = (bytes_max.min(READ_BYTES_MAX), wait_ms.min(GET_WAIT_MS_MAX));
-        match self.home(group)? {
-            Home::Here(shard) => {
-                self.wait_here(&shard, from, wait_ms).await;
-                let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
-                let got = self.read_here(&shard, from, bytes_max).await?;
-                Ok(Got { _turn: Some(turn), ..got })
-            }
-            Home::There(link) => {
-                if wait_ms > 0 {
-                    let waited = async { link.call(Op::Wait { group, from, wait_ms }).await.map(drop) };
-                    let drained = async {
-                        self.drained().await;
-                        Ok(())
-                    };
-                    future::or(waited, drained).await?;
-                }
-                let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
-                match link.call(Op::Get { group, from, bytes_max }).await? {
-                    Answer::Get(got) => {
-                        let (bytes, state) = got?;
-                        Ok(Got { body: Body::Copied(bytes), state, _turn: Some(turn) })
-                    }
-                    _ => unreachable!("a get is answered as a get"),
-                }
-            }
-        }
-    }
-
-    async fn wait_here(&self, shard: &Shard<R>, from: Offset, wait_ms: u32) {
-        let wait = async {
-            shard.wait_for(from, Duration::from_millis(wait_ms.into())).await;
-        };
-        // A stopping node lets nobody wait.
-        future::or(wait, self.drained()).await;
-    }
-
-    async fn read_here(&self, shard: &Shard<R>, from: Offset, bytes_max: u32) -> Result<Got<R>, Failure> {
-        let frames = shard.read(from, bytes_max as usize).await?;
-        let Bounds { horizon, end } = shard.bounds().await?;
-        let state = ReadState {
-            next_offset: frames.next,
-            end_offset: end,
-            horizon,
-            last_arrival: frames.last_arrival,
-            wall: self.rt.wall(),
-            end_of_shard: frames.next == end && shard.log().refusal() == Some(PutRefusal::Closed),
-        };
-        let body = if frames.slices.is_empty() { Body::Empty } else { Body::Frames(frames.slices) };
-        Ok(Got { body, state, _turn: None })
-    }
-
-    /// Resolves a position.
-    pub async fn position(&self, group: GroupId, start: Start) -> Result<(Offset, Bounds), Failure> {
-        match self.home(group)? {
-            Home::Here(shard) => Ok(shard.position(start).await?),
-            Home::There(link) => match link.call(Op::Position { group, start }).await? {
-                Answer::Position(position) => position,
-                _ => unreachable!("a position is answered as a position"),
-            },
-        }
-    }
-
-    /// Waits for room and stores a batch; `ack` is called once it is durable. An error means that nothing was taken.
-    pub async fn put_here(&self, shard: &Shard<R>, put: &Put<'_>, ack: Ack) -> Result<(), Failure> {
-        let room = async { Some(shard.room(put.body.len()).await) };
-        let late = async {
-            self.rt.sleep(Duration::from_millis(PUT_WAIT_MS)).await;
-            None
-        };
-        match future::or(room, late).await {
-            Some(room) => room?,
-            None => return Err(Failure::Overloaded),
-        }
-        // Nothing is awaited between the room and the put.
-        Ok(shard.put(put, ack)?)
-    }
-
-    /// Stores a batch on a shard of this worker and waits until it is durable.
-    pub async fn put_and_wait(&self, shard: &Shard<R>, put: &Put<'_>) -> Result<Receipt, Failure> {
-        let (fill, answer) = one_shot();
-        self.put_here(shard, put, Ack { sink: Rc::new(Waiter(RefCell::new(Some(fill)))), token: 0 }).await?;
-        answer.wait().await.and_then(Result::ok).ok_or(Failure::OutcomeUnknown)
-    }
-
-    /// Counters, of all workers together.
-    pub async fn stats(&self, scope: Scope) -> Result<Vec<(&'static str, u64)>, Failure> {
-        let mut sum: Vec<(&'static str, u64)> = match scope {
-            Scope::Shard(group) => match self.home(group)? {
-                Home::Here(_) => return self.stats_here(scope),
-                Home::There(link) => match link.call(Op::Stats(scope)).await? {
-                    Answer::Stats(stats) => return stats,
-                    _ => unreachable!("stats are answered as stats"),
-                },
-            },
-            Scope::Worker | Scope::Stream(_) => self.stats_here(scope)?,
-        };
-        for link in self.links.iter().flatten() {
-            let Answer::Stats(stats) = link.call(Op::Stats(scope)).await? else {
-                unreachable!("stats are answered as stats");
-            };
-            for ((_, total), (_, value)) in sum.iter_mut().zip(stats?) {
-                *total += value;
-            }
-        }
-        if scope == Scope::Worker {
-            let catalog = self.catalog.borrow();
-            sum.push(("uptime_seconds", self.rt.now().since(self.started) / 1_000_000));
-            sum.push(("workers", u64::from(self.count)));
-            sum.push(("streams", catalog.streams().len() as u64));
-            sum.push(("catalogue_version", catalog.version()));
-        }
-        Ok(sum)
-    }
-
-    /// Counters of this worker's shards. Always the same names in the same order.
-    fn stats_here(&self, scope: Scope) -> Result<Vec<(&'static str, u64)>, Failure> {
-        let shards: Vec<_> = match scope {
-            Scope::Worker => self.shards.all(),
-            Scope::Stream(stream) => self.shards.all().into_iter().filter(|shard| shard.id.stream == stream).collect(),
-            Scope::Shard(group) => vec![self.shards.get(group).ok_or(Failure::ShardUnknown(group))?],
-        };
-        let sum = |of: &dyn Fn(&Shard<R>) -> u64| shards.iter().map(|shard| of(shard)).sum::<u64>();
-        let mut stats = vec![
-            ("shards", shards.len() as u64),
-            ("shards_refusing_puts", sum(&|shard| shard.log().refusal().is_some().into())),
-            ("records", sum(&|shard| shard.log().marks().committed().offset.0 - shard.log().first_offset().0)),
-            ("disk_bytes", sum(&|shard| shard.log().disk_bytes())),
-            ("put_records_total", sum(&|shard| shard.counters.put_records.get())),
-            ("put_bytes_total", sum(&|shard| shard.counters.put_bytes.get())),
-            ("puts_refused_total", sum(&|shard| shard.counters.put_refused.get())),
-            ("reads_total", sum(&|shard| shard.counters.reads.get())),
-            ("read_bytes_total", sum(&|shard| shard.counters.read_bytes.get())),
-        ];
-        if scope == Scope::Worker {
-            stats.push(("connections", self.connections.get() as u64));
-            stats.push(("tail_bytes", self.shards.env().tail_bytes() as u64));
-        }
-        Ok(stats)
     }
 
     /// Changes the catalogue, wherever it lives.
@@ -345,42 +171,6 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Does what a command in force asks of the owner of shards.
-    pub async fn act(&self, events: Vec<Event>) -> Result<(), Failure> {
-        for event in events {
-            match event {
-                Event::StreamCreating { stream, .. } => {
-                    for (id, settings) in self.own_shards(stream) {
-                        self.shards.create(id, settings).await?;
-                    }
-                }
-                Event::StreamActive { .. } => {}
-                Event::StreamUpdated { stream, settings } => {
-                    for (id, _) in self.own_shards(stream) {
-                        if let Some(shard) = self.shards.get(id.group) {
-                            shard.set_settings(settings);
-                        }
-                    }
-                }
-                Event::StreamDeleting { stream, .. } => {
-                    for (id, _) in self.own_shards(stream) {
-                        self.shards.destroy(id.group).await?;
-                    }
-                }
-                Event::StreamForgotten { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn own_shards(&self, stream: StreamId) -> Vec<(Identity, Settings)> {
-        let catalog = self.catalog.borrow();
-        let Some(stream) = catalog.stream(stream) else { return Vec::new() };
-        let own = stream.shards().iter().filter(|shard| shard.worker(self.count) == self.id);
-        own.map(|shard| (Identity { stream: stream.id, number: shard.number, group: shard.group }, stream.settings))
-            .collect()
-    }
-
     /// Takes a message from another worker.
     pub fn receive(self: &Rc<Self>, from: WorkerId, mail: Mail) {
         let link = self.links[usize::from(from.0)].as_ref().expect("mail comes from others");
@@ -396,8 +186,9 @@ impl<R: Runtime> Worker<R> {
     fn serve(self: &Rc<Self>, link: Rc<Link>, id: u64, op: Op) {
         let worker = Rc::clone(self);
         match op {
-            Op::Put { group, producer, record_count, body_crc, body } => {
-                self.put_in_order(group, ForwardedPut { link, id, producer, record_count, body_crc, body });
+            Op::Put { group, producer, record_count, body_crc, body, each } => {
+                let put = ForwardedPut { link, id, producer, record_count, body_crc, body, each };
+                self.put_in_order(group, put);
             }
             Op::Apply(command) => {
                 // The copy changes here and now, so that commands are taken over in the order they came into force.
@@ -407,7 +198,7 @@ impl<R: Runtime> Worker<R> {
                         Ok(events) => worker.act(events).await,
                         Err(error) => Err(error.into()),
                     };
-                    link.post(Mail::Reply { id, answer: Answer::Applied(done) });
+                    link.post(Mail::Reply { id, answer: Answer::Done(done) });
                 });
             }
             op => self.rt.spawn(TaskClass::Latency, async move {
@@ -417,105 +208,71 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    async fn serve_async(self: &Rc<Self>, op: Op) -> Answer {
+    /// Carries out what another worker, or the catalogue on this one, asks for.
+    pub async fn serve_async(self: &Rc<Self>, op: Op) -> Answer {
         match op {
-            Op::Wait { group, from, wait_ms } => {
+            Op::Wait { group, from, wait_ms, pipe } => {
                 if let Some(shard) = self.shards.get(group) {
-                    self.wait_here(&shard, from, wait_ms).await;
+                    self.wait_here(&shard, from, wait_ms, pipe).await;
                 }
                 Answer::Waited
             }
-            Op::Get { group, from, bytes_max } => Answer::Get(match self.shards.get(group) {
-                Some(shard) => {
-                    let got = self.read_here(&shard, from, bytes_max).await;
-                    got.map(|Got { body, state, .. }| (copied(&body), state))
-                }
-                None => Err(Failure::ShardUnknown(group)),
+            Op::Get { group, from, bytes_max, pipe } => Answer::Get(match self.shards.get(group) {
+                Some(shard) => self.read_here(&shard, from, bytes_max, pipe).await.map(Got::copied),
+                None => Err(self.not_here(group)),
             }),
             Op::Position { group, start } => Answer::Position(match self.shards.get(group) {
                 Some(shard) => shard.position(start).await.map_err(Failure::from),
-                None => Err(Failure::ShardUnknown(group)),
+                None => Err(self.not_here(group)),
             }),
+            Op::TakePipe(asked) => Answer::Pipe(self.take_pipe_here(asked)),
+            Op::LeavePipe(held) => {
+                self.pipes.leave(held);
+                Answer::Done(Ok(()))
+            }
             Op::Stats(scope) => Answer::Stats(self.stats_here(scope)),
+            Op::Traffic(stream) => Answer::Traffic(self.traffic(stream)),
+            Op::Seal(group) => Answer::Sealed(self.seal(group).await),
+            Op::Unseal(group) => {
+                self.shards.unseal(group);
+                Answer::Done(Ok(()))
+            }
+            Op::Make(groups) => Answer::Done(self.make(groups).await),
+            Op::HandOver(group) => Answer::Done(self.hand_over(group).await),
+            Op::TakeBack(group) => Answer::Done(self.adopt(group).await),
+            Op::Free(groups) => Answer::Freed(self.free(groups).await),
             Op::Admin(op) => Answer::Admin(self.admin(op).await),
             Op::Put { .. } | Op::Apply(_) => unreachable!("served in order"),
         }
     }
 
-    /// Stores a forwarded batch behind those of its shard that came before it. Never waits: what has no room is queued,
-    /// in an amount that the link bounds.
-    fn put_in_order(self: &Rc<Self>, group: GroupId, put: ForwardedPut) {
-        let mut lanes = self.lanes.borrow_mut();
-        if let Some(lane) = lanes.get_mut(&group) {
-            lane.push_back(put);
-            return;
-        }
-        if let Some(shard) = self.shards.get(group)
-            && let Some(Ok(())) = shard.log().try_room(put.body.len())
-            && self.shards.env().disk.get() <= DiskState::Low
-        {
-            drop(lanes);
-            if let Err(error) = shard.put(&put.as_put(), put.ack()) {
-                put.refuse(error.into());
+    /// What the native protocol answers to a failure. Who has to look at the map again is told how new it has to be.
+    pub fn error(&self, failure: &Failure) -> ErrorAnswer<'static> {
+        let answer = failure.answer();
+        match answer.known() {
+            Some(ErrorCode::ShardClosed | ErrorCode::WrongShardMap) => {
+                answer.details(self.catalog.borrow().version(), 0)
             }
-            return;
+            _ => answer,
         }
-        lanes.insert(group, VecDeque::from([put]));
-        let worker = Rc::clone(self);
-        self.rt.spawn(TaskClass::Latency, async move { worker.run_lane(group).await });
     }
 
-    async fn run_lane(&self, group: GroupId) {
-        loop {
-            let next = {
-                let mut lanes = self.lanes.borrow_mut();
-                let next = lanes.get_mut(&group).and_then(VecDeque::pop_front);
-                if next.is_none() {
-                    lanes.remove(&group);
-                }
-                next
-            };
-            let Some(put) = next else { return };
-            let result = match self.shards.get(group) {
-                Some(shard) => self.put_here(&shard, &put.as_put(), put.ack()).await,
-                None => Err(Failure::ShardUnknown(group)),
-            };
-            if let Err(failure) = result {
-                put.refuse(failure);
-            }
+    /// Why a shard that was asked for is not here.
+    fn not_here(&self, group: GroupId) -> Failure {
+        match self.catalog.borrow().shard(group) {
+            Some((stream, shard)) => away(stream, shard),
+            None => Failure::ShardUnknown(group),
         }
     }
 }
 
-fn copied<R: Runtime>(body: &Body<R>) -> Bytes {
-    match body {
-        Body::Empty => Bytes::new(),
-        Body::Copied(bytes) => bytes.clone(),
-        Body::Frames(slices) => {
-            let mut bytes = BytesMut::with_capacity(body.len());
-            slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
-            bytes.freeze()
-        }
-    }
-}
-
-/// Replies to a forwarded put.
-struct ReplyWithReceipt(Rc<Link>);
-
-impl AckSink for ReplyWithReceipt {
-    fn acked(&self, id: u64, outcome: Result<Receipt, OutcomeUnknown>) {
-        let answer = Answer::Put(outcome.map_err(|OutcomeUnknown| Failure::OutcomeUnknown));
-        self.0.post(Mail::Reply { id, answer });
-    }
-}
-
-/// Hands a receipt to a waiting task.
-pub struct Waiter(pub RefCell<Option<Fill<Result<Receipt, OutcomeUnknown>>>>);
-
-impl AckSink for Waiter {
-    fn acked(&self, _token: u64, outcome: Result<Receipt, OutcomeUnknown>) {
-        if let Some(fill) = self.0.take() {
-            fill.fill(outcome);
-        }
+/// Why a shard that the catalogue knows is not where it belongs.
+fn away(stream: &Stream, shard: &catalog::Shard) -> Failure {
+    match stream.status {
+        Status::Creating => Failure::StreamNotActive(stream.status),
+        Status::Active | Status::Updating if shard.is_readable() => Failure::ShardMoving(shard.group),
+        Status::Active | Status::Updating if shard.is_pending() => Failure::StreamNotActive(stream.status),
+        // What is being freed is gone, as far as anybody outside is concerned.
+        Status::Active | Status::Updating | Status::Deleting => Failure::ShardUnknown(shard.group),
     }
 }

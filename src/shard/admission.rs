@@ -4,6 +4,7 @@
 //! gate            room for the bytes   verdict
 //! open            yes                  Admit: the bytes count from now on
 //! open            no                   Wait: try again after the next sync, first come first served
+//! held            any                  Wait: somebody is about to decide whether the gate closes
 //! closed to puts  any                  Err(PutRefusal)
 //! ```
 
@@ -23,6 +24,9 @@ pub enum PutRefusal {
     /// The shard was split or merged; its children take the puts.
     #[error("the shard is closed, its children take over")]
     Closed,
+    /// Another worker takes the shard over; the map says which.
+    #[error("the shard is moving to another worker")]
+    Moving,
     /// The stream is being deleted.
     #[error("the stream is being deleted")]
     Deleting,
@@ -68,6 +72,8 @@ impl PutRefusal {
             Self::Quarantined => RefusalClass::Operator,
             // The key range lives on in the children, under other shard numbers.
             Self::Closed => RefusalClass::RefreshMap,
+            // The same shard, under the same number, on another worker: the map names it.
+            Self::Moving => RefusalClass::RefreshMap,
             // A stream of this name may come back, but it will be another one.
             Self::Deleting => RefusalClass::Gone,
             // Retention frees space by itself.
@@ -85,6 +91,22 @@ impl PutRefusal {
         match self.class() {
             RefusalClass::RetryAfter | RefusalClass::RefreshMap | RefusalClass::Full => true,
             RefusalClass::Gone | RefusalClass::Operator => false,
+        }
+    }
+
+    /// True if a resend of a batch that the shard has stored is still answered as what it is. Its producer would carry the
+    /// batch to another shard, or to another worker, and there it would be new.
+    #[must_use]
+    pub const fn knows_duplicates(self) -> bool {
+        match self {
+            Self::Closed | Self::Moving => true,
+            // Nobody is sent elsewhere: the batch comes back, and is known then. A dead log does not know what it has.
+            Self::Creating
+            | Self::Quarantined
+            | Self::Deleting
+            | Self::DiskFull { .. }
+            | Self::Stopping
+            | Self::Dead => false,
         }
     }
 }
@@ -105,6 +127,7 @@ pub enum Admit {
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
     accepted_unsynced: usize,
+    held: bool,
     refusal: Option<PutRefusal>,
 }
 
@@ -112,7 +135,7 @@ impl Admission {
     /// An open shard without unsynced bytes.
     #[must_use]
     pub const fn new() -> Self {
-        Self { accepted_unsynced: 0, refusal: None }
+        Self { accepted_unsynced: 0, held: false, refusal: None }
     }
 
     /// Decides about a put of `bytes`, as they will lie in the log (headers and padding included), and counts them if
@@ -124,7 +147,7 @@ impl Admission {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
-        if bytes > SHARD_UNSYNCED_BYTES_MAX - self.accepted_unsynced {
+        if self.held || bytes > SHARD_UNSYNCED_BYTES_MAX - self.accepted_unsynced {
             return Ok(Admit::Wait);
         }
         self.accepted_unsynced += bytes;
@@ -154,6 +177,17 @@ impl Admission {
         }
     }
 
+    /// Holds puts back, or lets them in again. Nothing is refused meanwhile: they wait.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether puts are held back.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Why puts are refused, if they are.
     #[must_use]
     pub const fn refusal(&self) -> Option<PutRefusal> {
@@ -171,10 +205,11 @@ impl Admission {
 mod tests {
     use super::*;
 
-    const ALL: [PutRefusal; 7] = [
+    const ALL: [PutRefusal; 8] = [
         PutRefusal::Creating,
         PutRefusal::Quarantined,
         PutRefusal::Closed,
+        PutRefusal::Moving,
         PutRefusal::Deleting,
         PutRefusal::DiskFull { free_bytes: 1, reserve_bytes: 2 },
         PutRefusal::Stopping,
@@ -210,6 +245,30 @@ mod tests {
         }
     }
 
+    /// Goal: a held gate lets everybody wait, counts nothing, and does not hide a refusal.
+    #[test]
+    fn a_held_gate_lets_wait() {
+        let mut shard = Admission::new();
+        assert_eq!(shard.admit(3), Ok(Admit::Now));
+        shard.hold(true);
+        assert_eq!(shard.admit(1), Ok(Admit::Wait));
+        assert_eq!(shard.accepted_unsynced(), 3);
+        shard.refuse(PutRefusal::Closed);
+        assert_eq!(shard.admit(1), Err(PutRefusal::Closed));
+        shard.reopen();
+        shard.hold(false);
+        assert_eq!(shard.admit(1), Ok(Admit::Now));
+    }
+
+    /// Goal: a producer that a refusal sends elsewhere learns first what is stored already; no other refusal lets a stamp
+    /// be looked up in a table that may be wrong.
+    #[test]
+    fn who_is_sent_elsewhere_learns_of_duplicates() {
+        for refusal in ALL {
+            assert_eq!(refusal.knows_duplicates(), refusal.class() == RefusalClass::RefreshMap, "{refusal:?}");
+        }
+    }
+
     /// Goal: nothing hides that a log is dead.
     #[test]
     fn dead_stays_dead() {
@@ -228,6 +287,7 @@ mod tests {
             [
                 (RefusalClass::RetryAfter, true),
                 (RefusalClass::Operator, false),
+                (RefusalClass::RefreshMap, true),
                 (RefusalClass::RefreshMap, true),
                 (RefusalClass::Gone, false),
                 (RefusalClass::Full, true),

@@ -10,11 +10,19 @@
 //! | [`acks`] | which accepted puts can be answered at a durable watermark |
 //! | [`position`] | the offset a reader starts from |
 //! | [`sequence`] | the sequence numbers that Kinesis clients see |
+//! | [`throttle`] | whether a put, a read or a push is within the stream's limits, and if not, when it will be |
+//! | [`traffic`] | how much the shard takes in and which hash keys it comes from |
+//! | [`latency`] | how long puts and reads take |
+//! | [`fanout`] | who of a registered consumer gets the shard's records pushed |
 
 #![forbid(unsafe_code)]
 
 pub mod acks;
 pub mod admission;
+pub mod fanout;
+pub mod latency;
 pub mod position;
 pub mod producers;
 pub mod sequence;
+pub mod throttle;
+pub mod traffic;

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,6 +17,10 @@ use super::options::DiskOp;
 use super::process::Process;
 use crate::limits::BLOCK_BYTES;
 use crate::runtime::{DiskSpace, File, Open};
+
+/// How long [`File::settled`] waits: 10 s, as the shell does.
+const SETTLE_TRIES: u32 = 1_000;
+const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A buffer being filled. Aligned as for O_DIRECT, so that nothing above the seam learns otherwise here.
 #[derive(Debug)]
@@ -80,12 +85,14 @@ struct Handle {
     process: Process,
     node: Rc<FileNode>,
     space: Rc<Space>,
+    writable: bool,
 }
 
 impl Handle {
-    fn new(process: &Process, node: Rc<FileNode>, space: &Rc<Space>) -> Self {
+    fn new(process: &Process, node: Rc<FileNode>, space: &Rc<Space>, writable: bool) -> Self {
         node.handles.set(node.handles.get() + 1);
-        Self { process: process.clone(), node, space: Rc::clone(space) }
+        node.writers.set(node.writers.get() + u32::from(writable));
+        Self { process: process.clone(), node, space: Rc::clone(space), writable }
     }
 }
 
@@ -93,6 +100,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // A crash closed everything already.
         if self.process.is_alive() {
+            self.node.writers.set(self.node.writers.get() - u32::from(self.writable));
             self.node.release(&self.node.handles, &self.space);
         }
     }
@@ -102,13 +110,12 @@ impl Drop for Handle {
 pub struct SimFile {
     handle: Handle,
     path: Rc<str>,
-    writable: bool,
 }
 
 impl SimFile {
     fn check_writable(&self) -> io::Result<()> {
         // EBADF, as from a descriptor opened for reading.
-        if self.writable { Ok(()) } else { Err(io::Error::from_raw_os_error(9)) }
+        if self.handle.writable { Ok(()) } else { Err(io::Error::from_raw_os_error(9)) }
     }
 
     fn node(&self) -> Rc<FileNode> {
@@ -185,9 +192,16 @@ impl File for SimFile {
             .await
     }
 
-    /// A write in flight when its process dies lands then or never: nothing is left to wait for.
+    /// A write in flight when its process dies lands then or never, so only handles of the living process are waited for.
     async fn settled(&self) -> io::Result<()> {
-        Ok(())
+        self.check_writable()?;
+        for _ in 0..SETTLE_TRIES {
+            if self.handle.node.writers.get() == 1 {
+                return Ok(());
+            }
+            self.handle.process.sleep(SETTLE_PAUSE).await;
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "somebody else still has the file open for writing"))
     }
 }
 
@@ -222,10 +236,10 @@ impl Process {
         let (text, path, process) = (text(path)?, path.to_owned(), self.clone());
         let open = move |disk: &mut Disk| {
             let node = disk.open(&path, how)?;
-            Ok(Handle::new(&process, node, &disk.space))
+            Ok(Handle::new(&process, node, &disk.space, how != Open::Read))
         };
         let handle = self.whole_disk_op(DiskOp::Open, &text, [how as u64, 0], open).await?;
-        Ok(SimFile { handle, path: text, writable: how != Open::Read })
+        Ok(SimFile { handle, path: text })
     }
 
     /// Runs an operation on the name `path`.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use millstream::engine::env::Tuning;
 use millstream::limits::{CONNECTIONS_PER_WORKER_MAX, OUTBOX_BYTES_MAX, SEND_STALL_US_MAX};
-use millstream::protocol::messages::{Get, HashKeys, Put, PutKeyed, ReadState, SettingsChange, Stats, Subscribe};
+use millstream::protocol::messages::{
+    Get, HashKeys, Put, PutKeyed, ReadState, SettingsChange, Start, Stats, Subscribe,
+};
 use millstream::protocol::{ErrorCode, Kind};
 use millstream::runtime::Reactor;
 use millstream::runtime::local::join_all;
@@ -13,7 +15,7 @@ use millstream::types::{GroupId, Offset, WorkerId};
 
 use crate::world::{Conn, World, credit, one, put, records, request};
 
-const NO_CHANGE: SettingsChange = SettingsChange { retention_hours: None, record_bytes_max: None, durability: None };
+const NO_CHANGE: SettingsChange = SettingsChange::NONE;
 
 /// A shard of each worker.
 async fn shards(world: &World, conn: &mut Conn) -> Vec<GroupId> {
@@ -33,7 +35,7 @@ fn forwarded_long_polls_hold_up_nobody() {
         for correlation in 1..=200 {
             let get = Get { group: there, from: Offset(0), bytes_max: u32::MAX, wait_ms: 20_000 };
             waiting.send(&request(correlation, &get, &[])).await;
-            let subscribe = Subscribe { group: there, from: Offset(0), credit: u32::MAX };
+            let subscribe = Subscribe { group: there, start: Start::At(Offset(0)), consumer: 0, credit: u32::MAX };
             waiting.send(&request(1_000 + correlation, &subscribe, &[])).await;
         }
         world.rt().sleep(Duration::from_millis(500)).await;
@@ -147,7 +149,8 @@ fn a_slow_subscriber_gets_everything() {
         let mut conn = world.worker(0).await;
         for group in shards(&world, &mut conn).await {
             let mut slow = world.worker(0).await;
-            slow.send(&request(7, &Subscribe { group, from: Offset(0), credit: 1 }, &[])).await;
+            slow.send(&request(7, &Subscribe { group, start: Start::At(Offset(0)), consumer: 0, credit: 1 }, &[]))
+                .await;
             assert_eq!(slow.recv().await.unwrap().head.kind, Kind::Answer);
             for number in 0..300u32 {
                 conn.put(group, "k", &number.to_le_bytes().repeat(100)).await;
@@ -220,7 +223,9 @@ fn a_dead_log_holds_up_nobody() {
         let mut conn = world.worker(0).await;
         for group in shards(&world, &mut conn).await {
             let mut reader = world.worker(0).await;
-            reader.send(&request(7, &Subscribe { group, from: Offset(0), credit: 1 << 20 }, &[])).await;
+            reader
+                .send(&request(7, &Subscribe { group, start: Start::At(Offset(0)), consumer: 0, credit: 1 << 20 }, &[]))
+                .await;
             assert_eq!(reader.recv().await.unwrap().head.kind, Kind::Answer);
             let injection =
                 Injection { op: DiskOp::Write, path_contains: String::new(), skip: 0, times: 1, fault: Fault::Eio };

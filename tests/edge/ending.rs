@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use millstream::protocol::messages::{Get, Put, SettingsChange, ShardState, Stats, Subscribe, SubscriptionEnd};
+use millstream::protocol::messages::{Get, Put, SettingsChange, ShardState, Start, Stats, Subscribe, SubscriptionEnd};
 use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
 use millstream::types::{GroupId, Offset};
 
 use crate::world::{World, one, put, request};
 
-const NO_CHANGE: SettingsChange = SettingsChange { retention_hours: None, record_bytes_max: None, durability: None };
+const NO_CHANGE: SettingsChange = SettingsChange::NONE;
 
 /// Goal: a stopping node answers what it has taken up, ends subscriptions with or without credit, and loses nothing.
 #[test]
@@ -25,8 +25,18 @@ fn draining() {
         for (nth, group) in (0u64..).zip(&groups) {
             let get = Get { group: *group, from: Offset(1), bytes_max: 100, wait_ms: 20_000 };
             busy.send(&request(10 + nth, &get, &[])).await;
-            busy.send(&request(20 + nth, &Subscribe { group: *group, from: Offset(0), credit: 0 }, &[])).await;
-            busy.send(&request(30 + nth, &Subscribe { group: *group, from: Offset(1), credit: 99 }, &[])).await;
+            busy.send(&request(
+                20 + nth,
+                &Subscribe { group: *group, start: Start::At(Offset(0)), consumer: 0, credit: 0 },
+                &[],
+            ))
+            .await;
+            busy.send(&request(
+                30 + nth,
+                &Subscribe { group: *group, start: Start::At(Offset(1)), consumer: 0, credit: 99 },
+                &[],
+            ))
+            .await;
         }
         for _ in 0..8 {
             assert_eq!(busy.recv().await.unwrap().head.kind, Kind::Answer);
@@ -113,7 +123,11 @@ fn leaving_with_requests_under_way() {
                 let get = Get { group: *group, from: Offset(0), bytes_max: 100, wait_ms: 20_000 };
                 leaving.send(&request(20 + nth, &get, &[])).await;
                 leaving
-                    .send(&request(30 + nth, &Subscribe { group: *group, from: Offset(0), credit: 1 << 20 }, &[]))
+                    .send(&request(
+                        30 + nth,
+                        &Subscribe { group: *group, start: Start::At(Offset(0)), consumer: 0, credit: 1 << 20 },
+                        &[],
+                    ))
                     .await;
             }
             world.rt().sleep(Duration::from_millis(2)).await;

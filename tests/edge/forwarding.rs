@@ -8,7 +8,7 @@ use millstream::types::{HashKey, Offset};
 
 use crate::world::{World, one, records, request};
 
-const NO_CHANGE: SettingsChange = SettingsChange { retention_hours: None, record_bytes_max: None, durability: None };
+const NO_CHANGE: SettingsChange = SettingsChange::NONE;
 
 /// Goal: put, get, position, subscribe and statistics mean the same wherever they are sent.
 #[test]
@@ -34,7 +34,12 @@ fn every_operation_at_every_port() {
                 assert_eq!(records(&answer.body), [(base, "k".to_owned(), format!("{count}").into_bytes())]);
                 let answer = conn.call(&Position { group, start: Start::Latest }, &[]).await;
                 assert_eq!(answer.answer::<Position>().unwrap().unwrap().offset, base.plus(1));
-                conn.send(&request(900 + group.0, &Subscribe { group, from: base, credit: 1 }, &[])).await;
+                conn.send(&request(
+                    900 + group.0,
+                    &Subscribe { group, start: Start::At(base), consumer: 0, credit: 1 },
+                    &[],
+                ))
+                .await;
                 assert_eq!(conn.recv().await.unwrap().head.kind, Kind::Answer);
                 let push = conn.recv().await.unwrap();
                 assert_eq!((push.head.kind, records(&push.body).len()), (Kind::Push, 1));

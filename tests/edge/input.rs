@@ -16,7 +16,7 @@ use millstream::types::{GroupId, Offset};
 
 use crate::world::{Conn, HELLO, World, credit, error, one, put, request};
 
-const NO_CHANGE: SettingsChange = SettingsChange { retention_hours: None, record_bytes_max: None, durability: None };
+const NO_CHANGE: SettingsChange = SettingsChange::NONE;
 
 /// Sums a head anew after it was changed.
 fn resum(bytes: &mut [u8]) {
@@ -133,7 +133,7 @@ fn valid_requests(group: GroupId) -> Vec<Vec<u8>> {
         request(1, &put(group), &body),
         request(1, &PutKeyed { stream: "s", record_count: 1, hash_keys: HashKeys::NONE }, &body),
         request(1, &Get { group, from: Offset(0), bytes_max: 100, wait_ms: 0 }, &[]),
-        request(1, &Subscribe { group, from: Offset(0), credit: 1 }, &[]),
+        request(1, &Subscribe { group, start: Start::At(Offset(0)), consumer: 0, credit: 1 }, &[]),
         request(1, &CreateStream { name: "other", shards: 1, settings: NO_CHANGE }, &[]),
     ]
 }
@@ -275,7 +275,7 @@ fn wrong_offsets() {
             let after = Position { group, start: Start::After(Offset(u64::MAX)) };
             assert_eq!(conn.fails(&after, &[]).await, ErrorCode::BeyondEnd);
             assert_eq!(
-                conn.fails(&Subscribe { group, from: base.plus(2), credit: 1 }, &[]).await,
+                conn.fails(&Subscribe { group, start: Start::At(base.plus(2)), consumer: 0, credit: 1 }, &[]).await,
                 ErrorCode::BeyondEnd
             );
             assert_eq!(
@@ -295,7 +295,7 @@ fn wrong_offsets() {
             let mut conn = world.worker(worker).await;
             let get = Get { group, from: Offset(0), bytes_max: 100, wait_ms: 0 };
             assert_eq!(conn.fails(&get, &[]).await, ErrorCode::BeforeHorizon);
-            let subscribe = Subscribe { group, from: Offset(0), credit: 1 };
+            let subscribe = Subscribe { group, start: Start::At(Offset(0)), consumer: 0, credit: 1 };
             assert_eq!(conn.fails(&subscribe, &[]).await, ErrorCode::BeforeHorizon);
             conn.ping().await;
         }
@@ -312,7 +312,7 @@ fn subscriptions_have_names_and_a_number() {
         conn.put(group, "k", b"1").await;
         conn.send(&credit(400, 12345, 10)).await;
         conn.ping().await;
-        let subscribe = Subscribe { group, from: Offset(0), credit: 0 };
+        let subscribe = Subscribe { group, start: Start::At(Offset(0)), consumer: 0, credit: 0 };
         conn.send(&request(500, &subscribe, &[])).await;
         assert_eq!(conn.recv().await.unwrap().head.kind, Kind::Answer);
         conn.send(&request(500, &subscribe, &[])).await;

@@ -14,7 +14,9 @@ use millstream::protocol::messages::{
     CreateStream, Credit, DescribeStream, Get, Hello, Ping, Put, PutAnswer, ReadState, SettingsChange,
     ShardDescription, Stats,
 };
-use millstream::protocol::{Decode, Decoder, Envelope, ErrorAnswer, ErrorCode, Kind, Message, Next, Operation, Side};
+use millstream::protocol::{
+    Decode, Decoder, Envelope, ErrorAnswer, ErrorCode, Kind, Message, Next, Operation, Side, VERSION, VERSION_MIN,
+};
 use millstream::runtime::local::Notify;
 use millstream::runtime::{Reactor, ReadHalf, WriteHalf};
 use millstream::server::node::{self, DiskLimit, DiskLimits, Options, Report, Supervisor};
@@ -138,7 +140,8 @@ impl World {
     }
 }
 
-pub const HELLO: Hello<'static> = Hello { version_min: 1, version_max: 1, features: 0, client: "edge", token: b"" };
+pub const HELLO: Hello<'static> =
+    Hello { version_min: VERSION_MIN, version_max: VERSION, features: 0, client: "edge", token: b"" };
 
 /// A raw connection.
 pub struct Conn {

@@ -294,7 +294,7 @@ impl<R: Reactor> Consumer<R> {
             }
             Mode::Push => {
                 let credit = self.options.bytes_max.clamp(1, limits.credit_bytes_max);
-                let subscribe = Subscribe { group, from, credit };
+                let subscribe = Subscribe { group, start: Start::At(from), consumer: 0, credit };
                 let (subscription, _) = connection.subscribe(&subscribe, timeout).await?;
                 self.source = Source::Push(subscription, 0);
             }

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::messages::{Ping, PingAnswer, ReadState, Stats, StatsAnswer, SubscribeAnswer, UnsubscribeAnswer};
+use crate::protocol::messages::{
+    Ping, PingAnswer, ReadState, Start, Stats, StatsAnswer, SubscribeAnswer, UnsubscribeAnswer,
+};
 use crate::protocol::{Encode, ErrorCode, HEAD_BYTES};
 use crate::types::{GroupId, Offset, WallUs};
 
@@ -9,7 +11,7 @@ type Test = Session<&'static str, &'static str>;
 
 fn hello(limits: Limits) -> BytesMut {
     let answer = HelloAnswer {
-        version: 1,
+        version: VERSION,
         features: 0,
         node_id: 9,
         node_version: "test",
@@ -45,7 +47,7 @@ fn pong(correlation: u64) -> BytesMut {
 }
 
 fn subscribed(session: &mut Test, credit: u32) -> u64 {
-    let subscribe = Subscribe { group: GroupId(1), from: Offset(0), credit };
+    let subscribe = Subscribe { group: GroupId(1), start: Start::At(Offset(0)), consumer: 0, credit };
     let id = session.subscribe(&subscribe, "asks", "reads", &mut BytesMut::new()).unwrap();
     let consent = SubscribeAnswer { from: Offset(0), horizon: Offset(0), end_offset: Offset(0) };
     let event = session.receive(&mut message(Envelope::answer(Opcode::Subscribe, id), &consent, b""));
@@ -113,7 +115,7 @@ fn the_nodes_limits_hold() {
     session.request(&Ping, None, "b", &mut out).unwrap();
     assert_eq!(session.request(&Ping, None, "c", &mut out), Err((Full, "c")));
     session.receive(&mut pong(2)).unwrap();
-    let subscribe = Subscribe { group: GroupId(1), from: Offset(0), credit: 1 };
+    let subscribe = Subscribe { group: GroupId(1), start: Start::At(Offset(0)), consumer: 0, credit: 1 };
     assert_eq!(session.subscribe(&subscribe, "c", "s", &mut out), Err((Full, "c")));
     session.request(&Ping, None, "c", &mut out).unwrap();
 
@@ -127,7 +129,7 @@ fn the_nodes_limits_hold() {
 #[test]
 fn pushes_stay_within_credit() {
     let mut session = open();
-    let early = Subscribe { group: GroupId(1), from: Offset(0), credit: 10 };
+    let early = Subscribe { group: GroupId(1), start: Start::At(Offset(0)), consumer: 0, credit: 10 };
     let id = session.subscribe(&early, "asks", "reads", &mut BytesMut::new()).unwrap();
     let error = session.receive(&mut push(id, 1)).unwrap_err();
     assert_eq!(error, ProtocolError::UnexpectedPush { correlation: id });
@@ -162,7 +164,7 @@ fn unsubscribe_swallows_what_is_under_way() {
 
     let mut session = open();
     let id = subscribed(&mut session, 100);
-    let end = SubscriptionEnd { next_offset: Offset(3), error: None };
+    let end = SubscriptionEnd { next_offset: Offset(3), error: None, children: Vec::new() };
     let event = session.receive(&mut message(Envelope::last_push(id), &end, b""));
     assert!(matches!(event, Ok(Event::PushEnd("reads", _))));
     assert_eq!(session.unsubscribe(id, "late", &mut out), Err("late"));

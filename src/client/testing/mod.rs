@@ -88,6 +88,8 @@ impl FakeShard {
             state: ShardState::Open,
             parent: None,
             adjacent_parent: None,
+            created: WallUs(0),
+            closed: None,
         };
         Self {
             description,

@@ -11,11 +11,14 @@ use futures_lite::future::or;
 
 use super::{PORT, STREAM, Store};
 use crate::protocol::messages::{
-    CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Get, HelloAnswer, ListStreamsAnswer, PingAnswer,
-    PositionAnswer, ReadState, ShardState, Start, Stat, StatsAnswer, StreamSettings, StreamStatus, StreamSummary,
-    Subscribe, SubscribeAnswer, SubscriptionEnd, UnsubscribeAnswer, UpdateStreamAnswer,
+    CapacityMode, CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Distribution, Get, HelloAnswer,
+    ListStreamsAnswer, PingAnswer, PositionAnswer, ReadState, ShardState, Start, Stat, StatsAnswer, StreamLimits,
+    StreamSettings, StreamStatus, StreamSummary, Subscribe, SubscribeAnswer, SubscriptionEnd, UnsubscribeAnswer,
+    UpdateStreamAnswer,
 };
-use crate::protocol::{Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, Message, Next, Opcode, Request, Side};
+use crate::protocol::{
+    Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, Message, Next, Opcode, Request, Side, VERSION,
+};
 use crate::runtime::local::Notify;
 use crate::runtime::{Listener, Reactor, ReadHalf, Runtime, TaskClass, WriteHalf};
 use crate::sim::{HostId, Sim, SimReadHalf, SimRuntime, SimWriteHalf};
@@ -133,7 +136,7 @@ impl Link {
             Request::Hello(_) => {
                 let ports = if store.direct.get() { (1..=WORKERS).map(|at| PORT + at).collect() } else { vec![] };
                 let answer = HelloAnswer {
-                    version: 1,
+                    version: VERSION,
                     features: 0,
                     node_id: 7,
                     node_version: "fake",
@@ -174,7 +177,7 @@ impl Link {
             Request::Subscribe(subscribe) => {
                 let balance = Rc::new(Cell::new(Some(subscribe.credit.into())));
                 self.credit.borrow_mut().insert(correlation, Rc::clone(&balance));
-                let (from, horizon) = (subscribe.from, Offset(0));
+                let (from, horizon) = (offset_of(subscribe.start), Offset(0));
                 self.write(ok(opcode), &SubscribeAnswer { from, horizon, end_offset: Offset(0) }, &[]);
                 let link = Rc::clone(self);
                 self.rt.spawn(TaskClass::Latency, async move { link.push(subscribe, correlation, &balance).await });
@@ -233,12 +236,21 @@ impl Link {
                     created: WallUs(0),
                     settings: settings(),
                     catalogue_version: shards.len() as u64,
+                    open_shards: shards.iter().filter(|shard| shard.description.state == ShardState::Open).count()
+                        as u32,
+                    scaling_target: 0,
+                    consumers: 0,
+                    expired_before: WallUs(0),
                     shards: rest.iter().copied().take(store.page.get()).collect(),
                     more: rest.len() > store.page.get(),
                 };
                 self.write(ok(opcode), &answer, &[]);
             }
             Request::PutKeyed(_) => unreachable!("the client routes by itself"),
+            _ => {
+                let error = ErrorAnswer::new(ErrorCode::UnsupportedOpcode).details(opcode as u64, 0);
+                self.fail(opcode as u8, correlation, &error);
+            }
         }
     }
 
@@ -344,7 +356,7 @@ impl Link {
     }
 
     async fn push(self: Rc<Self>, subscribe: Subscribe, correlation: u64, balance: &Cell<Option<i64>>) {
-        let mut from = subscribe.from;
+        let mut from = offset_of(subscribe.start);
         loop {
             let ready = self.store.changed.until(|| {
                 let Some(credit) = balance.get() else { return Some(None) };
@@ -357,7 +369,7 @@ impl Link {
                 }
             });
             let end = |error| {
-                let end = SubscriptionEnd { next_offset: from, error };
+                let end = SubscriptionEnd { next_offset: from, error, children: Vec::new() };
                 self.write(Envelope::last_push(correlation), &end, &[]);
             };
             match ready.await {
@@ -377,6 +389,22 @@ impl Link {
     }
 }
 
+/// The client subscribes at offsets only.
+fn offset_of(start: Start) -> Offset {
+    match start {
+        Start::At(offset) => offset,
+        other => unreachable!("the client asked for a subscription from {other:?}"),
+    }
+}
+
 fn settings() -> StreamSettings {
-    StreamSettings { retention_hours: 24, record_bytes_max: 64 << 10, durability: Durability::Fsync }
+    StreamSettings {
+        retention_hours: 24,
+        record_bytes_max: 64 << 10,
+        durability: Durability::Fsync,
+        limits: StreamLimits::None,
+        mode: CapacityMode::Provisioned,
+        distribution: Distribution::PartitionKey,
+        warm_throughput_mib: 0,
+    }
 }

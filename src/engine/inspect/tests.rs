@@ -386,14 +386,15 @@ fn a_data_directory_is_verified_as_a_whole() {
         let create = CreateStream {
             name: "orders".to_owned(),
             shard_count: 2,
-            settings: Settings { retention_hours: 24, record_bytes_max: 1 << 20, durability: Default::default() },
+            settings: Settings::default(),
+            tags: Default::default(),
             now: WallUs(5),
             workers: 1,
         };
         catalog.propose(&Command::CreateStream(create)).await.unwrap();
         catalog.propose(&Command::ActivateStream { stream: StreamId(1) }).await.unwrap();
         catalog.stop().await;
-        catalog.propose(&Command::DeleteStream { stream: StreamId(1) }).await.unwrap_err();
+        catalog.propose(&Command::DeleteStream { stream: StreamId(1), enforce: false }).await.unwrap_err();
     });
     put_all(&machine, &node, 0..3);
     machine.stop(node);

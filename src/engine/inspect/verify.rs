@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::finding::{Finding, Severity, ShardName, What};
 use super::{Flow, InspectError, Inspector, LogDir, Scope, Sight};
-use crate::catalog::{Catalog, Command, Status};
+use crate::catalog::{Catalog, Command};
 use crate::engine::recover::{self, Damage, Depth, Examined, ExaminedSegment};
 use crate::engine::segments::SparseIndex;
 use crate::engine::whole_file;
@@ -186,8 +186,8 @@ impl<R: Runtime> Inspector<R> {
     fn verify_directories(&self, catalog: &Catalog, logs: &[LogDir], out: &mut Verified) {
         let there = |group| logs.iter().any(|log| log.group == group);
         for stream in catalog.streams() {
-            // Directories of a stream that is being created or deleted may be missing: the next start makes or removes them.
-            for shard in stream.shards().iter().filter(|_| stream.status == Status::Active) {
+            // Directories of what is being created or deleted may be missing: the next start makes or removes them.
+            for shard in stream.readable_shards().filter(|_| stream.status.is_serving()) {
                 if !there(shard.group) {
                     let shard_name = ShardName { stream: stream.name.clone(), number: shard.number };
                     out.findings.push(Finding {

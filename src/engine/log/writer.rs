@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use super::{Idle, Log, OutcomeUnknown, Queued, TailFlush, Waiting};
+use super::{Idle, Log, OutcomeUnknown, Queued, State, TailFlush, Waiting};
 use crate::engine::env::TailHolder;
 use crate::format::names::SegmentNumber;
 use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
@@ -24,7 +24,7 @@ impl<R: Runtime> Log<R> {
             let result = if flushes.is_empty() {
                 match self.idle().await {
                     Idle::Work => continue,
-                    Idle::Sync => self.sync_written().await,
+                    Idle::Sync => self.sync_written().await.inspect(|()| self.changed.notify()),
                     Idle::Hint => self.write_hint().await,
                     Idle::End => break,
                 }
@@ -56,13 +56,15 @@ impl<R: Runtime> Log<R> {
 
     /// What the writer does when nothing has gathered.
     pub(super) async fn idle(&self) -> Idle {
-        let (unsynced, hinted, since_sync) = {
+        let is_unsynced = |state: &State<R>| state.marks.written() > state.marks.durable();
+        let (unsynced, held, hinted, since_sync) = {
             let state = self.state.borrow();
-            let unsynced = state.marks.written() > state.marks.durable();
-            (unsynced, state.hinted, self.env.rt.now().since(state.synced_at))
+            let since_sync = self.env.rt.now().since(state.synced_at);
+            (is_unsynced(&state), state.admission.is_held(), state.hinted, since_sync)
         };
         let (then, wait_us) = if unsynced {
-            (Idle::Sync, SYNC_INTERVAL_US.saturating_sub(since_sync))
+            // Whoever holds puts waits for everything to be durable.
+            (Idle::Sync, if held { 0 } else { SYNC_INTERVAL_US.saturating_sub(since_sync) })
         } else if !hinted {
             (Idle::Hint, QUIET_HINT_AFTER_US)
         } else {
@@ -78,7 +80,8 @@ impl<R: Runtime> Log<R> {
                 .until(|| {
                     let state = self.state.borrow();
                     let due = !state.gather.is_empty() || !state.queue.is_empty();
-                    (due || self.stopping.get()).then_some(())
+                    let awaited = state.admission.is_held() && is_unsynced(&state);
+                    (due || awaited || self.stopping.get()).then_some(())
                 })
                 .await;
             Idle::Work
@@ -94,7 +97,7 @@ impl<R: Runtime> Log<R> {
     pub(super) async fn commit(&self, mut flushes: VecDeque<Queued<R>>) -> io::Result<()> {
         while let Some(first) = flushes.front() {
             let (number, mut pos) = self.place_for(first.flush.len as u64).await?;
-            let file = self.env.file(self.group, number, &self.dir).await?;
+            let file = self.file(number).await?;
             let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
             let mut run = Vec::new();
             while let Some(next) = flushes.front()
@@ -160,7 +163,7 @@ impl<R: Runtime> Log<R> {
             }
             state.segments.back().expect("something was written").number
         };
-        let file = self.env.file(self.group, number, &self.dir).await?;
+        let file = self.file(number).await?;
         self.sync_file(&file).await
     }
 
@@ -198,7 +201,9 @@ impl<R: Runtime> Log<R> {
             let mut guard = self.state.borrow_mut();
             let state = &mut *guard;
             let committed = state.marks.committed().index;
-            for Waiting { ack, receipt } in state.acks.release(committed) {
+            let now = self.env.rt.wall();
+            for Waiting { ack, receipt, arrived } in state.acks.release(committed) {
+                state.latency.record(now.0.saturating_sub(arrived.0));
                 ack.sink.acked(ack.token, Ok(receipt));
             }
         }
@@ -216,7 +221,7 @@ impl<R: Runtime> Log<R> {
         };
         let mut block = self.env.rt.alloc(BLOCK_BYTES);
         Gather::quiet(block.as_mut(), &tip, durable);
-        let file = self.env.file(self.group, number, &self.dir).await?;
+        let file = self.file(number).await?;
         file.write_at(&self.env.rt.freeze(block, BLOCK_BYTES), pos).await?;
         file.sync().await?;
         let mut state = self.state.borrow_mut();

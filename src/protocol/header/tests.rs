@@ -19,7 +19,7 @@ fn committed_sample() {
     let bytes = changed(|_| ());
     assert_eq!(
         testing::hex(&bytes[..HEAD_BYTES]),
-        "4d534e31".to_owned() + &testing::hex(&bytes[4..8]) + "011000001c0000000d000000ddccbbaa8877665544332211"
+        "4d534e31".to_owned() + &testing::hex(&bytes[4..8]) + "021000001c0000000d000000ddccbbaa8877665544332211"
     );
     let head = Head::decode(&bytes, Side::Server).unwrap();
     assert_eq!(head.kind, Kind::Request);
@@ -41,7 +41,7 @@ fn impossible_heads_are_refused() {
         assert!(code.closes_connection());
     };
     refuse(changed(|out| out[0] = b'X'), ErrorCode::BadHead);
-    refuse(changed(|out| out[8] = 0), ErrorCode::UnsupportedVersion);
+    refuse(changed(|out| out[8] = VERSION_MIN - 1), ErrorCode::UnsupportedVersion);
     refuse(changed(|out| out[8] = VERSION + 1), ErrorCode::UnsupportedVersion);
     refuse(changed(|out| out[24..32].fill(0)), ErrorCode::BadHead);
     refuse(changed(|out| out[12..16].copy_from_slice(&(ARGS_BYTES_MAX + 1).to_le_bytes())), ErrorCode::TooLarge);

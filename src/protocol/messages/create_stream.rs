@@ -9,13 +9,13 @@ use crate::types::StreamId;
 /// Creates a stream whose shards divide the hash keys evenly.
 ///
 /// ```text
-/// 0 str16 name   then u32 shards   10 bytes settings
+/// 0 str16 name   then u32 shards   65 bytes settings
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreateStream<'a> {
     /// The name, not used by another stream.
     pub name: &'a str,
-    /// How many shards.
+    /// How many shards. 0 in [`super::CapacityMode::OnDemand`] for as many as such a stream begins with.
     pub shards: u32,
     /// Settings that shall not be the default.
     pub settings: SettingsChange,

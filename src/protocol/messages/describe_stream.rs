@@ -1,16 +1,10 @@
 //! DescribeStream: one stream and its shards, which together are the map a client routes by.
 
-use super::{Decode, Encode, Operation, StreamSettings, StreamStatus, read_code, whole};
+use super::{Decode, Encode, Operation, StreamSettings, StreamStatus, put_shard, read_code, read_shard, whole};
 use crate::codec::{DecodeError, Reader, Write};
 use crate::limits::{PAGE_MAX, STREAM_NAME_BYTES_MAX};
 use crate::protocol::Opcode;
-use crate::types::{GroupId, HashKey, ShardNumber, StreamId, WallUs, WorkerId};
-
-/// Bytes of one shard.
-const SHARD_BYTES: usize = 4 + 8 + 16 + 16 + 2 + 1 + 4 + 4;
-
-/// Stands for "no parent". No stream gets that many shards.
-const NO_SHARD: u32 = u32::MAX;
+use crate::types::{GroupId, HashKey, Offset, ShardNumber, StreamId, WallUs, WorkerId};
 
 /// Asks for a stream and its shards by number.
 ///
@@ -30,9 +24,10 @@ pub struct DescribeStream<'a> {
 /// Answers a [`DescribeStream`].
 ///
 /// ```text
-/// 0 u64 stream_id   8 str16 name   then u8 status   u64 created_us   9 bytes settings   u64 catalogue_version
+/// 0 u64 stream_id   8 str16 name   then u8 status   u64 created_us   64 bytes settings   u64 catalogue_version
+/// u32 open_shards   u32 scaling_target   u32 consumers   u64 expired_before_us
 /// u32 count, count × { u32 number, u64 group, u128 hash_start, u128 hash_end, u16 worker, u8 state,
-///                      u32 parent, u32 adjacent_parent }   u8 more
+///                      u32 parent, u32 adjacent_parent, u64 created_us, u64 closed_us, u64 end_offset }   u8 more
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribeStreamAnswer<'a> {
@@ -48,6 +43,14 @@ pub struct DescribeStreamAnswer<'a> {
     pub settings: StreamSettings,
     /// Version of the catalogue this was read from. Pages of one listing may differ: start over if they do.
     pub catalogue_version: u64,
+    /// All its open shards, those of other pages too.
+    pub open_shards: u32,
+    /// How many open shards a scaling that is under way will lead to; 0 if there is none.
+    pub scaling_target: u32,
+    /// Its registered consumers.
+    pub consumers: u32,
+    /// Records that arrived before are gone, whatever the retention is now. 0 if it never was raised.
+    pub expired_before: WallUs,
     /// Shards by number.
     pub shards: Vec<ShardDescription>,
     /// There are more after the last one.
@@ -73,6 +76,19 @@ pub struct ShardDescription {
     pub parent: Option<ShardNumber>,
     /// The other shard it was merged from. 4,294,967,295 on the wire if there is none.
     pub adjacent_parent: Option<ShardNumber>,
+    /// When it was created: later than its parents, by a second at least.
+    pub created: WallUs,
+    /// Its end, if it is closed.
+    pub closed: Option<ShardEnd>,
+}
+
+/// The end of a closed shard. On the wire two zeros if there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardEnd {
+    /// When it was closed.
+    pub at: WallUs,
+    /// Offset after its last record.
+    pub offset: Offset,
 }
 
 /// What can be done with a shard.
@@ -83,8 +99,10 @@ pub enum ShardState {
     Open = 0,
     /// Hands out records only.
     Closed = 1,
-    /// Damaged: hands out what is intact.
+    /// Damaged: hands out what is intact. It may be closed besides.
     Quarantined = 2,
+    /// Child of a split or merge that is under way: takes and hands out nothing yet.
+    Pending = 3,
 }
 
 impl ShardState {
@@ -93,6 +111,7 @@ impl ShardState {
             0 => Some(Self::Open),
             1 => Some(Self::Closed),
             2 => Some(Self::Quarantined),
+            3 => Some(Self::Pending),
             _ => None,
         }
     }
@@ -131,6 +150,10 @@ impl Encode for DescribeStreamAnswer<'_> {
         out.put_u64(self.created.0);
         self.settings.encode(out);
         out.put_u64(self.catalogue_version);
+        out.put_u32(self.open_shards);
+        out.put_u32(self.scaling_target);
+        out.put_u32(self.consumers);
+        out.put_u64(self.expired_before.0);
         out.put_u32(self.shards.len() as u32);
         for shard in &self.shards {
             shard.encode(out);
@@ -149,8 +172,12 @@ impl<'a> Decode<'a> for DescribeStreamAnswer<'a> {
                 created: WallUs(r.u64("created_us")?),
                 settings: StreamSettings::read(r)?,
                 catalogue_version: r.u64("catalogue_version")?,
+                open_shards: r.u32("open_shards")?,
+                scaling_target: r.u32("scaling_target")?,
+                consumers: r.u32("consumers")?,
+                expired_before: WallUs(r.u64("expired_before_us")?),
                 shards: {
-                    let count = r.count32(SHARD_BYTES, PAGE_MAX as usize, "shards")?;
+                    let count = r.count32(ShardDescription::BYTES, PAGE_MAX as usize, "shards")?;
                     (0..count).map(|_| ShardDescription::read(r)).collect::<Result<_, _>>()?
                 },
                 more: r.bool("more")?,
@@ -160,19 +187,23 @@ impl<'a> Decode<'a> for DescribeStreamAnswer<'a> {
 }
 
 impl ShardDescription {
-    fn encode<W: Write>(&self, out: &mut W) {
+    pub(super) const BYTES: usize = 4 + 8 + 16 + 16 + 2 + 1 + 4 + 4 + 8 + 8 + 8;
+
+    pub(super) fn encode<W: Write>(&self, out: &mut W) {
         out.put_u32(self.number.0);
         out.put_u64(self.group.0);
         out.put_u128(self.hash_start.0);
         out.put_u128(self.hash_end.0);
         out.put_u16(self.worker.0);
         out.put_u8(self.state as u8);
-        out.put_u32(self.parent.map_or(NO_SHARD, |shard| shard.0));
-        out.put_u32(self.adjacent_parent.map_or(NO_SHARD, |shard| shard.0));
+        put_shard(out, self.parent);
+        put_shard(out, self.adjacent_parent);
+        out.put_u64(self.created.0);
+        out.put_u64(self.closed.map_or(0, |end| end.at.0));
+        out.put_u64(self.closed.map_or(0, |end| end.offset.0));
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let optional = |number| (number != NO_SHARD).then_some(ShardNumber(number));
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             number: ShardNumber(r.u32("number")?),
             group: GroupId(r.u64("group")?),
@@ -180,8 +211,21 @@ impl ShardDescription {
             hash_end: HashKey(r.u128("hash_end")?),
             worker: WorkerId(r.u16("worker")?),
             state: read_code(r, "state", ShardState::from_code)?,
-            parent: optional(r.u32("parent")?),
-            adjacent_parent: optional(r.u32("adjacent_parent")?),
+            parent: read_shard(r, "parent")?,
+            adjacent_parent: read_shard(r, "adjacent_parent")?,
+            created: WallUs(r.u64("created_us")?),
+            closed: ShardEnd::read(r)?,
         })
+    }
+}
+
+impl ShardEnd {
+    fn read(r: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+        let (at, offset) = (WallUs(r.u64("closed_us")?), r.offset());
+        match (at, r.u64("end_offset")?) {
+            (WallUs(0), 0) => Ok(None),
+            (WallUs(0), value) => Err(DecodeError::Invalid { what: "end_offset", offset, value }),
+            (at, end) => Ok(Some(Self { at, offset: Offset(end) })),
+        }
     }
 }

@@ -49,7 +49,7 @@ pub struct PositionAnswer {
 }
 
 impl Start {
-    fn encode<W: Write>(&self, out: &mut W) {
+    pub(super) fn encode<W: Write>(&self, out: &mut W) {
         let (code, value) = match *self {
             Self::Horizon => (0, 0),
             Self::Latest => (1, 0),
@@ -61,7 +61,7 @@ impl Start {
         out.put_u64(value);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let offset = r.offset();
         let (code, value) = (r.u8("start")?, r.u64("value")?);
         match (code, value) {

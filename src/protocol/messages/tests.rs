@@ -7,8 +7,27 @@ use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::types::{GroupId, HashKey, Offset, ProducerId, ProducerStamp, ShardNumber, StreamId, WallUs, WorkerId};
 
 const ARRIVAL: WallUs = WallUs(0x0006_0a24_181e_4000);
-const SETTINGS: StreamSettings =
-    StreamSettings { retention_hours: 24, record_bytes_max: 1 << 20, durability: Durability::Interval };
+const SETTINGS: StreamSettings = StreamSettings {
+    retention_hours: 24,
+    record_bytes_max: 1 << 20,
+    durability: Durability::Interval,
+    limits: StreamLimits::Custom(CustomLimits {
+        write_records_s: 1,
+        write_bytes_s: 2,
+        read_calls_s: 3,
+        read_bytes_s: 4,
+        fanout_bytes_s: 5,
+    }),
+    mode: CapacityMode::OnDemand { shards_min: 6, shards_max: 7 },
+    distribution: Distribution::Auto,
+    warm_throughput_mib: 8,
+};
+/// [`SETTINGS`], behind retention, record bytes and durability.
+const SETTINGS_REST: &str = "02 0100000000000000 0200000000000000 0300000000000000 0400000000000000 0500000000000000
+    01 06000000 07000000 01 08000000";
+/// The same with nothing given.
+const NO_SETTINGS_REST: &str = "00 0000000000000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000
+    00 00000000 00000000 00 00000000";
 
 /// Goal: hello and its answer are encoded as committed.
 #[test]
@@ -158,17 +177,30 @@ fn position() {
 #[test]
 fn subscriptions() {
     check(
-        &Subscribe { group: GroupId(9), from: Offset(5), credit: 65536 },
-        "0900000000000000 0500000000000000 00000100",
+        &Subscribe { group: GroupId(9), start: Start::After(Offset(5)), consumer: 7, credit: 65536 },
+        "0900000000000000 03 0500000000000000 0700000000000000 00000100",
     );
     check(
         &SubscribeAnswer { from: Offset(5), horizon: Offset(1), end_offset: Offset(9) },
         "0500000000000000 0100000000000000 0900000000000000",
     );
-    check(&SubscriptionEnd { next_offset: Offset(9), error: None }, "0900000000000000 00");
+    let child = ChildShard {
+        number: ShardNumber(2),
+        group: GroupId(10),
+        hash_start: HashKey(1),
+        hash_end: HashKey(3),
+        parent: Some(ShardNumber(0)),
+        adjacent_parent: Some(ShardNumber(1)),
+    };
+    check(
+        &SubscriptionEnd { next_offset: Offset(9), error: None, children: vec![child] },
+        "0900000000000000 00 01000000 02000000 0a00000000000000 01000000000000000000000000000000
+         03000000000000000000000000000000 00000000 01000000",
+    );
+    assert_eq!(refused::<SubscriptionEnd<'static>>("0900000000000000 00 03000000"), "children");
     let error = ErrorAnswer::new(ErrorCode::StreamNotFound).message("s");
     check(
-        &SubscriptionEnd { next_offset: Offset(9), error: Some(error) },
+        &SubscriptionEnd { next_offset: Offset(9), error: Some(error), children: Vec::new() },
         "0900000000000000 01 4000 05 00000000 0000000000000000 0000000000000000 0100 73",
     );
     check(&Credit { subscription: 4, bytes: 65536 }, "0400000000000000 00000100");
@@ -181,21 +213,49 @@ fn subscriptions() {
 fn stream_changes() {
     check(
         &CreateStream { name: "s", shards: 4, settings: SettingsChange::default() },
-        "0100 73 04000000 00 00000000 00000000 00",
+        &format!("0100 73 04000000 00 00000000 00000000 00 {NO_SETTINGS_REST}"),
     );
     check(&CreateStreamAnswer { stream: StreamId(3), catalogue_version: 8 }, "0300000000000000 0800000000000000");
-    let settings =
-        SettingsChange { retention_hours: Some(48), record_bytes_max: None, durability: Some(Durability::Interval) };
-    check(&UpdateStream { name: "s", settings }, "0100 73 05 30000000 00000000 01");
-    check(&UpdateStreamAnswer { settings: SETTINGS, catalogue_version: 8 }, "18000000 00001000 01 0800000000000000");
-    check(&DeleteStream { name: "s" }, "0100 73");
+    let settings = SettingsChange {
+        retention_hours: Some(48),
+        durability: Some(Durability::Interval),
+        limits: Some(SETTINGS.limits),
+        mode: Some(SETTINGS.mode),
+        distribution: Some(SETTINGS.distribution),
+        warm_throughput_mib: Some(SETTINGS.warm_throughput_mib),
+        ..SettingsChange::NONE
+    };
+    check(&UpdateStream { name: "s", settings }, &format!("0100 73 7d 30000000 00000000 01 {SETTINGS_REST}"));
+    check(
+        &UpdateStreamAnswer { settings: SETTINGS, catalogue_version: 8 },
+        &format!("18000000 00001000 01 {SETTINGS_REST} 0800000000000000"),
+    );
+    check(&DeleteStream { name: "s", enforce_consumer_deletion: true }, "0100 73 01");
     check(&DeleteStreamAnswer { catalogue_version: 8 }, "0800000000000000");
     type Update = UpdateStream<'static>;
-    assert_eq!(refused::<Update>("0100 73 08 00000000 00000000 00"), "given");
-    assert_eq!(refused::<Update>("0100 73 00 01000000 00000000 00"), "retention_hours");
-    assert_eq!(refused::<Update>("0100 73 01 01000000 01000000 00"), "record_bytes_max");
-    assert_eq!(refused::<Update>("0100 73 01 01000000 00000000 01"), "durability");
-    assert_eq!(refused::<Update>("0100 73 04 00000000 00000000 02"), "durability");
+    for (start, field) in [
+        ("80 00000000 00000000 00", "given"),
+        ("00 01000000 00000000 00", "retention_hours"),
+        ("01 01000000 01000000 00", "record_bytes_max"),
+        ("01 01000000 00000000 01", "durability"),
+        ("04 00000000 00000000 02", "durability"),
+    ] {
+        assert_eq!(refused::<Update>(&format!("0100 73 {start} {NO_SETTINGS_REST}")), field);
+    }
+    let numbers = "0000000000000000".repeat(5);
+    for (given, rest, field) in [
+        ("00", format!("01 {numbers} 00 00000000 00000000 00 00000000"), "limits"),
+        ("08", format!("03 {numbers} 00 00000000 00000000 00 00000000"), "limits"),
+        ("08", format!("01 01{} 00 00000000 00000000 00 00000000", &numbers[2..]), "limits"),
+        ("00", format!("00 {numbers} 01 00000000 00000000 00 00000000"), "mode"),
+        ("10", format!("00 {numbers} 02 00000000 00000000 00 00000000"), "mode"),
+        ("10", format!("00 {numbers} 00 01000000 00000000 00 00000000"), "mode"),
+        ("00", format!("00 {numbers} 00 00000000 00000000 01 00000000"), "distribution"),
+        ("20", format!("00 {numbers} 00 00000000 00000000 02 00000000"), "distribution"),
+        ("00", format!("00 {numbers} 00 00000000 00000000 00 01000000"), "warm_throughput_mib"),
+    ] {
+        assert_eq!(refused::<Update>(&format!("0100 73 {given} 00000000 00000000 00 {rest}")), field);
+    }
     assert_eq!(refused::<Update>("8100"), "name");
 }
 
@@ -210,6 +270,10 @@ fn list_streams() {
     assert_eq!(refused::<ListStreamsAnswer<'static>>("01000000 0100 74 04 04000000 01"), "status");
 }
 
+/// A shard of the tests below.
+const SHARD: &str = "02000000 0900000000000000 00000000000000000000000000000000 ffffffffffffffffffffffffffffffff
+    0100 01 00000000 ffffffff 0400000000000000 0500000000000000 0600000000000000";
+
 /// Goal: descriptions are encoded as committed.
 #[test]
 fn describe_stream() {
@@ -223,6 +287,8 @@ fn describe_stream() {
         state: ShardState::Closed,
         parent: Some(ShardNumber(0)),
         adjacent_parent: None,
+        created: WallUs(4),
+        closed: Some(ShardEnd { at: WallUs(5), offset: Offset(6) }),
     };
     check(
         &DescribeStreamAnswer {
@@ -232,13 +298,156 @@ fn describe_stream() {
             created: ARRIVAL,
             settings: SETTINGS,
             catalogue_version: 8,
+            open_shards: 1,
+            scaling_target: 2,
+            consumers: 3,
+            expired_before: WallUs(7),
             shards: vec![shard],
             more: false,
         },
-        "0300000000000000 0100 73 02 00401e18240a0600 18000000 00001000 01 0800000000000000 01000000
-         02000000 0900000000000000 00000000000000000000000000000000 ffffffffffffffffffffffffffffffff
-         0100 01 00000000 ffffffff 00",
+        &format!(
+            "0300000000000000 0100 73 02 00401e18240a0600 18000000 00001000 01 {SETTINGS_REST} 0800000000000000
+             01000000 02000000 03000000 0700000000000000 01000000 {SHARD} 00",
+        ),
     );
+    check(
+        &ReshardAnswer { catalogue_version: 8, children: vec![shard] },
+        &format!("0800000000000000 01000000 {SHARD}"),
+    );
+    check(
+        &ReshardAnswer {
+            catalogue_version: 8,
+            children: vec![ShardDescription { state: ShardState::Pending, closed: None, ..shard }],
+        },
+        &format!("0800000000000000 01000000 {SHARD}")
+            .replace("0100 01 ", "0100 03 ")
+            .replace("0500000000000000 0600000000000000", "0000000000000000 0000000000000000"),
+    );
+    let open_with_an_end = SHARD.replace("0500000000000000 06", "0000000000000000 06");
+    assert_eq!(refused::<ReshardAnswer>(&format!("0800000000000000 01000000 {open_with_an_end}")), "end_offset");
+}
+
+/// Goal: changes of shards are encoded as committed.
+#[test]
+fn reshards() {
+    check(
+        &SplitShard { stream: "s", shard: ShardNumber(2), at: HashKey(5) },
+        "0100 73 02000000 05000000000000000000000000000000",
+    );
+    check(&MergeShards { stream: "s", shard: ShardNumber(2), adjacent: ShardNumber(3) }, "0100 73 02000000 03000000");
+    check(&ScaleStream { stream: "s", target: 4, plan_only: true }, "0100 73 04000000 01");
+    let step = |round, kind| ScaleStep { round, kind, start: HashKey(1), at: HashKey(2), end: HashKey(3) };
+    let range = "01000000000000000000000000000000 02000000000000000000000000000000 03000000000000000000000000000000";
+    check(
+        &ScaleStreamAnswer {
+            open_shards: 6,
+            catalogue_version: 8,
+            steps: vec![step(0, ScaleKind::Split), step(1, ScaleKind::Merge)],
+        },
+        &format!("06000000 0800000000000000 02000000 0000 00 {range} 0100 01 {range}"),
+    );
+    assert_eq!(refused::<ScaleStreamAnswer>(&format!("06000000 0800000000000000 01000000 0000 02 {range}")), "kind");
+    assert_eq!(refused::<ScaleStreamAnswer>("06000000 0800000000000000 214e0000"), "steps");
+    check(&MoveShard { stream: "s", shard: ShardNumber(2), to: WorkerId(1) }, "0100 73 02000000 0100");
+    check(&MoveShardAnswer { catalogue_version: 8 }, "0800000000000000");
+}
+
+/// Goal: metadata is encoded as committed, and bounded.
+#[test]
+fn metadata() {
+    let tag = Tag { key: "k", value: "" };
+    check(&GetMetadata { stream: "s", consumer: "" }, "0100 73 0000");
+    check(
+        &GetMetadataAnswer { tags: vec![tag], encryption_key: "e", monitoring: 3, policy: "{}" },
+        "01000000 0100 6b 0000 0100 65 03 0200 7b7d",
+    );
+    for (change, hex) in [
+        (MetadataChange::Tags { set: vec![tag], remove: vec!["r"] }, "00 01000000 0100 6b 0000 01000000 0100 72"),
+        (MetadataChange::Encryption("e"), "01 0100 65"),
+        (MetadataChange::Monitoring(127), "02 7f"),
+        (MetadataChange::Policy("{}"), "03 0200 7b7d"),
+    ] {
+        check(&SetMetadata { stream: "s", consumer: "c", change }, &format!("0100 73 0100 63 {hex}"));
+    }
+    check(&SetMetadataAnswer { catalogue_version: 8 }, "0800000000000000");
+    type Set = SetMetadata<'static>;
+    assert_eq!(refused::<Set>("0100 73 0000 04"), "change");
+    assert_eq!(refused::<Set>("0100 73 0000 00 33000000"), "tags");
+    assert_eq!(refused::<Set>("0100 73 0000 00 00000000 33000000"), "remove");
+    assert_eq!(refused::<Set>("0100 73 0000 00 01000000 0102 0000"), "tag key");
+    assert_eq!(refused::<Set>("0100 73 0000 00 01000000 0100 6b 0104"), "tag value");
+    assert_eq!(refused::<Set>("0100 73 0000 01 0108"), "encryption_key");
+    assert_eq!(refused::<Set>("0100 73 0000 03 0150"), "policy");
+}
+
+/// Goal: everything about consumers is encoded as committed.
+#[test]
+fn consumers() {
+    let consumer = ConsumerDescription { id: 7, created: ARRIVAL, name: "c" };
+    let hex = "0700000000000000 00401e18240a0600 0100 63";
+    check(&DescribeConsumer { stream: "s", name: "c" }, "0100 73 0100 63");
+    check(&consumer, hex);
+    check(
+        &RegisterConsumer { stream: "s", name: "c", tags: vec![Tag { key: "k", value: "v" }] },
+        "0100 73 0100 63 01000000 0100 6b 0100 76",
+    );
+    check(&RegisterConsumerAnswer { catalogue_version: 8, consumer }, &format!("0800000000000000 {hex}"));
+    check(&DeregisterConsumer { stream: "s", name: "c" }, "0100 73 0100 63");
+    check(&DeregisterConsumerAnswer { catalogue_version: 8 }, "0800000000000000");
+    check(&ListConsumers { stream: "s", after: "b", limit: 10 }, "0100 73 0100 62 0a000000");
+    check(&ListConsumersAnswer { consumers: vec![consumer], more: true }, &format!("01000000 {hex} 01"));
+    assert_eq!(refused::<DescribeConsumer<'static>>("0100 73 8100"), "name");
+    assert_eq!(refused::<ListConsumersAnswer<'static>>("e9030000"), "consumers");
+}
+
+/// Goal: everything about the store is encoded as committed; conditions without meaning are refused.
+#[test]
+fn store() {
+    let (space, key) = ("a", "k");
+    for (expect, token, hex) in [
+        (Expect::Any, None, "00 0000000000000000 0000000000000000"),
+        (Expect::Absent, None, "01 0000000000000000 0000000000000000"),
+        (Expect::Version(0), Some(9), "02 0000000000000000 0900000000000000"),
+    ] {
+        check(&StorePut { space, key, value: b"v", expect, token }, &format!("0100 61 0100 6b 0100 76 {hex}"));
+        check(&StoreDelete { space, key, expect, token }, &format!("0100 61 0100 6b {hex}"));
+    }
+    check(&StorePutAnswer { version: 2 }, "0200000000000000");
+    check(&StoreDeleteAnswer { existed: true }, "01");
+    check(&StoreGet { space, key }, "0100 61 0100 6b");
+    check(&StoreGetAnswer { item: None }, "00");
+    let lease = Lease { token: 9, ttl_ms: 10_000, remaining_ms: 16, owner: "m" };
+    let free = StoreItem { version: 2, key, value: b"v", lease: None };
+    let (free_hex, held_hex) = (
+        "0200000000000000 0100 6b 0100 76 00",
+        "0200000000000000 0100 6b 0100 76 01 0900000000000000 10270000 10000000 0100 6d",
+    );
+    check(&StoreGetAnswer { item: Some(free) }, &format!("01 {free_hex}"));
+    let held = StoreItem { lease: Some(lease), ..free };
+    check(&StoreList { space, prefix: "k", after: "", limit: 3 }, "0100 61 0100 6b 0000 03000000");
+    check(&StoreListAnswer { items: vec![free, held], more: false }, &format!("02000000 {free_hex} {held_hex} 00"));
+    check(
+        &LeaseClaim { space, key, owner: "m", ttl_ms: 10_000, take_from: Some(8) },
+        "0100 61 0100 6b 0100 6d 10270000 0800000000000000",
+    );
+    check(&LeaseClaimAnswer { token: 9, item: held }, &format!("0900000000000000 {held_hex}"));
+    check(
+        &LeaseRenew { space, renewals: vec![Renewal { key, token: 9 }] },
+        "0100 61 01000000 0100 6b 0900000000000000",
+    );
+    check(&LeaseRenewAnswer { held: vec![true, false] }, "02000000 01 00");
+    check(&LeaseRelease { space, key, token: 9 }, "0100 61 0100 6b 0900000000000000");
+    check(&LeaseReleaseAnswer, "");
+
+    type Put = StorePut<'static>;
+    assert_eq!(refused::<Put>("8100"), "space");
+    assert_eq!(refused::<Put>("0100 61 0101"), "key");
+    assert_eq!(refused::<Put>("0100 61 0100 6b 0110"), "value");
+    assert_eq!(refused::<Put>("0100 61 0100 6b 0000 01 0100000000000000 0000000000000000"), "version");
+    assert_eq!(refused::<Put>("0100 61 0100 6b 0000 03 0000000000000000 0000000000000000"), "expect");
+    assert_eq!(refused::<StoreListAnswer<'static>>("c9000000"), "items");
+    assert_eq!(refused::<LeaseClaim<'static>>("0100 61 0100 6b 8100"), "owner");
+    assert_eq!(refused::<LeaseRenew<'static>>("0100 61 e9030000"), "renewals");
 }
 
 /// Goal: statistics are encoded as committed.
@@ -255,8 +464,12 @@ fn stats() {
 /// Goal: the largest messages the limits allow fit the limit on args, so that no server has to truncate one.
 #[test]
 fn the_largest_args_fit() {
-    use crate::limits::STREAM_NAME_BYTES_MAX;
-    use crate::limits::{ARGS_BYTES_MAX, PAGE_MAX, PUT_KEYED_RECORDS_MAX, STAT_NAME_BYTES_MAX, STATS_MAX};
+    use crate::limits::{
+        ARGS_BYTES_MAX, ENCRYPTION_KEY_BYTES_MAX, LEASE_RENEWALS_MAX, PAGE_MAX, POLICY_BYTES_MAX,
+        PUT_KEYED_RECORDS_MAX, SCALE_STEPS_MAX, STAT_NAME_BYTES_MAX, STATS_MAX, STORE_KEY_BYTES_MAX,
+        STORE_OWNER_BYTES_MAX, STORE_PAGE_MAX, STORE_SPACE_BYTES_MAX, STORE_VALUE_BYTES_MAX, STREAM_NAME_BYTES_MAX,
+        TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
+    };
 
     let name = "n".repeat(STREAM_NAME_BYTES_MAX);
     let result = RecordResult::failed(ShardNumber(0), ErrorCode::Internal);
@@ -264,12 +477,25 @@ fn the_largest_args_fit() {
     let mut scratch = Vec::new();
     let hash_keys = HashKeys::collect((0..PUT_KEYED_RECORDS_MAX).map(|_| None), &mut scratch);
     let stream = StreamSummary { name: &name, status: StreamStatus::Active, open_shards: 1 };
+    let step = ScaleStep { round: 0, kind: ScaleKind::Split, start: HashKey(0), at: HashKey(0), end: HashKey(0) };
+    let (tag_key, tag_value) = ("k".repeat(TAG_KEY_BYTES_MAX), "v".repeat(TAG_VALUE_BYTES_MAX));
+    let tags = vec![Tag { key: &tag_key, value: &tag_value }; TAGS_MAX];
+    let (encryption, policy) = ("e".repeat(ENCRYPTION_KEY_BYTES_MAX), "p".repeat(POLICY_BYTES_MAX));
+    let (space, key) = ("s".repeat(STORE_SPACE_BYTES_MAX), "k".repeat(STORE_KEY_BYTES_MAX));
+    let owner = "o".repeat(STORE_OWNER_BYTES_MAX);
+    let lease = Lease { token: 1, ttl_ms: 1, remaining_ms: 1, owner: &owner };
+    let item = StoreItem { version: 1, key: &key, value: &[0; STORE_VALUE_BYTES_MAX], lease: Some(lease) };
     let stat_name = "n".repeat(STAT_NAME_BYTES_MAX);
     for bytes in [
         PutKeyed { stream: &name, record_count: PUT_KEYED_RECORDS_MAX, hash_keys }.encoded_bytes(),
         PutKeyedAnswer { durability: Durability::Fsync, results }.encoded_bytes(),
         ListStreamsAnswer { streams: vec![stream; PAGE_MAX as usize], more: true }.encoded_bytes(),
         StatsAnswer { stats: vec![Stat { name: &stat_name, value: 1 }; STATS_MAX] }.encoded_bytes(),
+        ScaleStreamAnswer { open_shards: 1, catalogue_version: 1, steps: vec![step; SCALE_STEPS_MAX] }.encoded_bytes(),
+        GetMetadataAnswer { tags, encryption_key: &encryption, monitoring: 0, policy: &policy }.encoded_bytes(),
+        StoreListAnswer { items: vec![item; STORE_PAGE_MAX as usize], more: true }.encoded_bytes(),
+        LeaseRenew { space: &space, renewals: vec![Renewal { key: &key, token: 1 }; LEASE_RENEWALS_MAX] }
+            .encoded_bytes(),
     ] {
         assert!(bytes <= ARGS_BYTES_MAX as usize, "{bytes}");
     }

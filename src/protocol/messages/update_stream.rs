@@ -8,7 +8,7 @@ use crate::protocol::Opcode;
 /// Changes settings of a stream.
 ///
 /// ```text
-/// 0 str16 name   then 10 bytes settings
+/// 0 str16 name   then 65 bytes settings
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateStream<'a> {
@@ -21,7 +21,7 @@ pub struct UpdateStream<'a> {
 /// Answers an [`UpdateStream`]: the settings are durable, and in force for every request sent after this answer.
 ///
 /// ```text
-/// 0 9 bytes settings   9 u64 catalogue_version
+/// 0 64 bytes settings   64 u64 catalogue_version
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateStreamAnswer {

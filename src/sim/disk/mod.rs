@@ -229,6 +229,7 @@ impl Disk {
         root.visit("", &mut |_, file| {
             file.links.set(0);
             file.handles.set(0);
+            file.writers.set(0);
         });
         let mut used = 0;
         root.visit("", &mut |_, file| {

@@ -26,6 +26,8 @@ pub(crate) struct FileNode {
     pub(crate) links: Cell<u32>,
     /// Open handles of the living process.
     pub(crate) handles: Cell<u32>,
+    /// Those of them that may write.
+    pub(crate) writers: Cell<u32>,
 }
 
 /// A file's contents.
@@ -205,7 +207,13 @@ impl FileState {
 
 impl FileNode {
     pub(crate) fn new(id: u64, state: FileState) -> Rc<Self> {
-        Rc::new(Self { id, state: RefCell::new(state), links: Cell::new(0), handles: Cell::new(0) })
+        Rc::new(Self {
+            id,
+            state: RefCell::new(state),
+            links: Cell::new(0),
+            handles: Cell::new(0),
+            writers: Cell::new(0),
+        })
     }
 
     /// Runs `change` on the contents and books the space that it takes or frees.

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::catalog::{Settings, Status};
+use crate::catalog::{HashRange, Settings, Status};
 use crate::engine::data_dir;
 use crate::engine::env::{Env, Tuning};
 use crate::engine::read::ReadError;
-use crate::engine::shard::{Identity, Shard};
-use crate::engine::shards::{Known, Shards};
+use crate::engine::shard::{Identity, Phase, Shard, Terms};
+use crate::engine::shards::{Known, Shards, Storage};
 use crate::engine::slice::Slice;
 use crate::format::frame::Frame;
 use crate::format::record::Records;
@@ -32,7 +32,7 @@ use crate::sim::prng::Prng;
 use crate::sim::workload::contents::{Contents, Pattern};
 use crate::sim::workload::log_oracle::{End, LogOracle};
 use crate::sim::{Chance, DiskFaults, DiskOp, DiskStats, Fault, HostId, Injection, Sim, SimRuntime};
-use crate::types::{Durability, GroupId, MonoUs, Offset, ProducerId, ShardNumber, StreamId, WallUs, WorkerId};
+use crate::types::{Durability, GroupId, HashKey, MonoUs, Offset, ProducerId, ShardNumber, StreamId, WallUs, WorkerId};
 
 /// Where the node keeps its data.
 const DATA: &str = "/data";
@@ -248,9 +248,18 @@ impl World {
     }
 
     pub(super) fn known(&self) -> Vec<Known> {
-        let settings = self.settings();
-        let slots = self.slots.borrow();
-        slots.iter().map(|slot| Known { id: slot.id, settings, status: slot.status.get() }).collect()
+        self.slots.borrow().iter().map(|slot| self.known_as(slot)).collect()
+    }
+
+    pub(super) fn known_as(&self, slot: &Slot) -> Known {
+        let storage = match slot.status.get() {
+            Status::Creating => Storage::Make,
+            Status::Deleting => Storage::Free,
+            _ => Storage::Open,
+        };
+        let range = HashRange { start: HashKey(0), end: HashKey(u128::MAX) };
+        let terms = Terms { settings: self.settings(), expired_before: WallUs(0), range, phase: Phase::Open };
+        Known { id: slot.id, storage, terms }
     }
 
     /// One process, from its start to its end, by crash if `crash`.
@@ -308,7 +317,7 @@ impl World {
         self.summary.borrow_mut().cuts += opened.cut as u64;
         for slot in self.slots.take() {
             if slot.status.get() == Status::Deleting {
-                // Opening finished the deletion.
+                // Opening goes on with the deletion.
                 self.add_slot();
                 continue;
             }
@@ -317,7 +326,7 @@ impl World {
         }
         for slot in self.slots() {
             if shards.get(slot.id.group).is_none() {
-                shards.create(slot.id, self.settings()).await.expect("no faults");
+                shards.create(&self.known_as(&slot)).await.expect("no faults");
                 slot.status.set(Status::Active);
             }
             let shard = shards.get(slot.id.group).expect("it was opened");

@@ -15,6 +15,8 @@ fn lane() -> Lane {
         state: ShardState::Open,
         parent: None,
         adjacent_parent: None,
+        created: WallUs(0),
+        closed: None,
     };
     let limits = LaneLimits {
         batch_bytes_max: 1 << 10,

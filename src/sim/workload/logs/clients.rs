@@ -109,7 +109,7 @@ impl World {
     ) -> bool {
         let Some(shard) = shards.get(slot.id.group) else { return false };
         let body = self.pattern.body(&contents);
-        if let Err(refusal) = shard.room(body.len()).await {
+        if let Err(refusal) = shard.room(body.len(), None).await {
             return self.refused(shards, slot, refusal).await;
         }
         if slot.reopening.get() {
@@ -204,7 +204,9 @@ impl World {
             match self.read(slot, &shard, at).await {
                 Ok(next) => at = next,
                 // A log on its way out has nothing left to read.
-                Err(ReadError::BeforeHorizon { .. }) if slot.status.get() != Status::Active => return,
+                Err(ReadError::BeforeHorizon { .. } | ReadError::Away) if slot.status.get() != Status::Active => return,
+                // The log died and is being opened again.
+                Err(ReadError::Away) => rt.sleep(Duration::from_millis(10)).await,
                 Err(ReadError::BeforeHorizon { horizon }) => {
                     slot.oracle.borrow_mut().starts_at(horizon);
                     assert!(at < horizon, "{at} is not before the horizon {horizon}");
@@ -237,6 +239,7 @@ impl World {
         let committed = shard.log().marks().committed().offset;
         let found = match shard.log().seek_time(time).await {
             Ok(found) => found,
+            Err(ReadError::Away) => return,
             Err(ReadError::Io(error)) if self.may_fail(slot, &error) => return,
             Err(error) => panic!("log {}: looking for {time}: {error}", slot.id.group),
         };
@@ -248,7 +251,7 @@ impl World {
         }
         match shard.log().read(found, 1, WallUs(0)).await {
             Ok(frames) => assert!(frames.last_arrival >= time, "offset {found} arrived before {time}"),
-            Err(ReadError::BeforeHorizon { .. } | ReadError::BeyondEnd { .. }) => {}
+            Err(ReadError::BeforeHorizon { .. } | ReadError::BeyondEnd { .. } | ReadError::Away) => {}
             Err(ReadError::Io(error)) if self.may_fail(slot, &error) => {}
             Err(error) => panic!("log {}, offset {found}: {error}", slot.id.group),
         }

@@ -56,19 +56,11 @@ impl World {
     /// Destroys a log and creates another one.
     async fn replace(&self, shards: &Rc<Shards<SimRuntime>>, slot: &Slot) {
         slot.status.set(Status::Deleting);
-        for attempt in 0.. {
-            match shards.destroy(slot.id.group).await {
-                Ok(()) => break,
-                Err(error) => {
-                    let faulty = self.plan.faults.name_error != Chance::NEVER;
-                    assert!(faulty && attempt < 100, "cannot destroy: {error}");
-                }
-            }
-        }
+        assert!(shards.free(slot.id.group).await, "the node does not stop");
         self.slots.borrow_mut().retain(|other| other.id != slot.id);
         let new = self.add_slot();
         for attempt in 0.. {
-            match shards.create(new.id, self.settings()).await {
+            match shards.create(&self.known_as(&new)).await {
                 Ok(()) => break,
                 Err(error) => {
                     let faulty = self.plan.faults.name_error != Chance::NEVER;

@@ -93,7 +93,7 @@ impl World {
                 }
                 1 => {
                     streams.insert(name, Presence::Unknown);
-                    let number = connection.send(&DeleteStream { name }, &[]).await?;
+                    let number = connection.send(&DeleteStream { name, enforce_consumer_deletion: false }, &[]).await?;
                     let message = connection.receive(number).await?;
                     let refusal = message.answer::<DeleteStream<'_>>().expect("well-formed").err().map(owned);
                     settle(before, refusal, ErrorCode::StreamNotFound, Presence::There, Presence::Gone)

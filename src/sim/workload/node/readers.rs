@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ShardSlot, World, allow, answer_to_get};
 use crate::format::frame::Frame;
 use crate::format::record::Records;
-use crate::protocol::messages::{Get, ReadState, Subscribe, SubscriptionEnd};
+use crate::protocol::messages::{Get, ReadState, Start, Subscribe, SubscriptionEnd};
 use crate::protocol::{Decode, ErrorCode, Kind, Message};
 use crate::runtime::Reactor;
 use crate::sim::SimRuntime;
@@ -99,7 +99,9 @@ impl World {
         at: &mut Offset,
     ) -> io::Result<()> {
         let credit = 1 + self.draw(200_000) as u32;
-        let number = connection.send(&Subscribe { group: slot.group.get(), from: *at, credit }, &[]).await?;
+        let number = connection
+            .send(&Subscribe { group: slot.group.get(), start: Start::At(*at), consumer: 0, credit }, &[])
+            .await?;
         let message = connection.receive(number).await?;
         if let Err(refusal) = message.answer::<Subscribe>().expect("well-formed") {
             allow(&owned(refusal), &[ErrorCode::Draining]);
