@@ -9,14 +9,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use millstream::protocol::messages::{
     CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Get, HelloAnswer, Limits, ListStreamsAnswer,
-    PingAnswer, PositionAnswer, Put, PutAnswer, ReadState, Start, StatsAnswer, StreamStatus, StreamSummary, Subscribe,
+    PingAnswer, PositionAnswer, Put, PutAnswer, ReadState, Start, StatsAnswer, StreamStatus, StreamSummary,
     SubscribeAnswer, UnsubscribeAnswer,
 };
 use millstream::protocol::{
     Encode, Envelope, ErrorAnswer, ErrorCode, HEAD_BYTES, Head, Opcode, Request, Side, VERSION,
 };
 use millstream::runtime::local::Notify;
-use millstream::types::{Durability, Offset, WorkerId};
+use millstream::types::{Durability, Offset, WallUs, WorkerId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -216,12 +216,7 @@ impl Link {
             Request::Position(position) => match store.shard(position.group) {
                 Some(shard) => {
                     let (horizon, end_offset) = (shard.horizon(), shard.end());
-                    let offset = match position.start {
-                        Start::Horizon | Start::AtTime(_) => horizon,
-                        Start::Latest => end_offset,
-                        Start::At(offset) => offset,
-                        Start::After(offset) => offset.plus(1),
-                    };
+                    let offset = place(&shard, position.start);
                     self.write(ok, &PositionAnswer { offset, horizon, end_offset }, &[]);
                 }
                 None => self.fail(opcode, correlation, ErrorCode::ShardNotFound),
@@ -231,8 +226,9 @@ impl Link {
                     let balance = Rc::new(Cell::new(Some(i64::from(subscribe.credit))));
                     self.credit.borrow_mut().insert(correlation, Rc::clone(&balance));
                     let (horizon, end_offset) = (shard.horizon(), shard.end());
-                    self.write(ok, &SubscribeAnswer { from: subscribe.from, horizon, end_offset }, &[]);
-                    spawn_local(Rc::clone(self).push(subscribe, shard, correlation, balance));
+                    let from = place(&shard, subscribe.start);
+                    self.write(ok, &SubscribeAnswer { from, horizon, end_offset }, &[]);
+                    spawn_local(Rc::clone(self).push(from, shard, correlation, balance));
                 }
                 None => self.fail(opcode, correlation, ErrorCode::ShardNotFound),
             },
@@ -282,6 +278,10 @@ impl Link {
                         created: wall(),
                         settings: stream.settings,
                         catalogue_version: 1,
+                        open_shards: stream.shards.len() as u32,
+                        scaling_target: 0,
+                        consumers: 0,
+                        expired_before: WallUs(0),
                         shards: rest.clone().take(millstream::limits::PAGE_MAX as usize).copied().collect(),
                         more: rest.count() > millstream::limits::PAGE_MAX as usize,
                     };
@@ -289,7 +289,8 @@ impl Link {
                 }
                 None => self.fail(opcode, correlation, ErrorCode::StreamNotFound),
             },
-            Request::Put(_) | Request::PutKeyed(_) | Request::UpdateStream(_) => {
+            // What no workload asks for. Puts are dealt with before they come here.
+            _ => {
                 self.fail(opcode, correlation, ErrorCode::UnsupportedOpcode);
             }
         }
@@ -310,8 +311,8 @@ impl Link {
         self.write(Envelope::answer(Opcode::Get, correlation), &state(&shard, next), &frames);
     }
 
-    async fn push(self: Rc<Self>, subscribe: Subscribe, shard: Rc<Shard>, id: u64, balance: Rc<Cell<Option<i64>>>) {
-        let mut next = subscribe.from;
+    async fn push(self: Rc<Self>, from: Offset, shard: Rc<Shard>, id: u64, balance: Rc<Cell<Option<i64>>>) {
+        let mut next = from;
         loop {
             let more = || match balance.get() {
                 None => Some(false),
@@ -354,5 +355,15 @@ fn state(shard: &Shard, next_offset: Offset) -> ReadState {
         last_arrival: wall(),
         wall: wall(),
         end_of_shard: false,
+    }
+}
+
+/// The offset that a place in words stands for.
+fn place(shard: &Shard, start: Start) -> Offset {
+    match start {
+        Start::Horizon | Start::AtTime(_) => shard.horizon(),
+        Start::Latest => shard.end(),
+        Start::At(offset) => offset,
+        Start::After(offset) => offset.plus(1),
     }
 }

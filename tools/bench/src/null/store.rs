@@ -8,7 +8,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use millstream::catalog::HashRange;
 use millstream::format::frame::{FrameHeader, HEADER_BYTES, Kind};
 use millstream::format::record::{self, Records};
-use millstream::protocol::messages::{ShardDescription, ShardState, StreamSettings};
+use millstream::protocol::messages::{
+    CapacityMode, Distribution, ShardDescription, ShardState, StreamLimits, StreamSettings,
+};
 use millstream::runtime::local::Notify;
 use millstream::types::{
     Chain, Durability, FrameIndex, GroupId, Offset, ShardNumber, StreamId, Term, WallUs, WorkerId,
@@ -77,6 +79,8 @@ impl Store {
                 state: ShardState::Open,
                 parent: None,
                 adjacent_parent: None,
+                created: wall(),
+                closed: None,
             }
         };
         let shards = HashRange::uniform(count.max(1)).enumerate().map(describe).collect();
@@ -239,5 +243,9 @@ pub(super) const fn defaults() -> StreamSettings {
         retention_hours: millstream::limits::RETENTION_HOURS_MIN,
         record_bytes_max: millstream::limits::RECORD_BYTES_MAX,
         durability: Durability::Interval,
+        limits: StreamLimits::None,
+        mode: CapacityMode::Provisioned,
+        distribution: Distribution::PartitionKey,
+        warm_throughput_mib: 0,
     }
 }
