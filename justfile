@@ -7,13 +7,13 @@ default:
 # Formatting, lints, documentation, the build without the shell.
 check:
     cargo fmt --check
-    cargo clippy --all-targets --locked -- -D warnings
-    RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
-    cargo check --no-default-features --features sim --locked
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+    cargo check -p millstream --no-default-features --features sim --locked
 
 # All tests but the long seeds.
 test:
-    cargo test --locked
+    cargo test --workspace --locked
 
 # The long seeds: so many of each simulated workload. One alone: MILLSTREAM_SIM_SEED=7 cargo test --test simulation node
 sim SEEDS="1000":
@@ -21,7 +21,7 @@ sim SEEDS="1000":
 
 # The node on real data: every stanza of the Debian package index, with a kill half-way.
 real:
-    cargo build --locked
+    cargo build --workspace --locked
     python3 tests/real_input.py target/debug/millstream
 
 # The small operations, one bench each. One alone: cargo bench --bench frame

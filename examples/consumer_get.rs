@@ -1,7 +1,7 @@
 //! Reads N records of a stream by asking: each get waits on the node until there are records.
 //!
 //! ```text
-//! cargo run --example consumer_get -- 127.0.0.1:7411 orders 1000
+//! cargo run --example consumer_get -- 127.0.0.1:4566 orders 1000
 //! ```
 
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! Reads N records of a stream as the node pushes them: each record is sent as soon as it is on disk.
 //!
 //! ```text
-//! cargo run --example consumer_push -- 127.0.0.1:7411 orders 1000
+//! cargo run --example consumer_push -- 127.0.0.1:4566 orders 1000
 //! ```
 
 use std::error::Error;

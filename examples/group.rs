@@ -2,7 +2,7 @@
 //! times at once to see them share.
 //!
 //! ```text
-//! cargo run --example group -- 127.0.0.1:7411 billing orders 1000
+//! cargo run --example group -- 127.0.0.1:4566 billing orders 1000
 //! ```
 
 use std::error::Error;

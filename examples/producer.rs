@@ -1,7 +1,7 @@
 //! Puts N records into a stream: batches that fill by themselves, acknowledgements collected along the way.
 //!
 //! ```text
-//! cargo run --example producer -- 127.0.0.1:7411 orders 1000
+//! cargo run --example producer -- 127.0.0.1:4566 orders 1000
 //! ```
 
 use std::collections::VecDeque;

@@ -39,9 +39,20 @@ fn examples_put_and_read_records() {
         let numbers = of_a_key.iter().map(|line| line.rsplit(' ').next().expect("a number"));
         assert!(numbers.eq((0..10).map(|n| (n * 100 + 7).to_string())), "{name}: {of_a_key:?}");
     }
-    for name in ["producer", "consumer_get", "consumer_push"] {
+    // A member of an application goes on where it left off, and another application begins anew.
+    let member = |app: &str, count: &str| {
+        let out = example("group", &[&addr, app, "orders", count]).code(0).out;
+        out.lines().map(|line| line.split_once('\t').expect("a place, then data").1.to_owned()).collect::<Vec<_>>()
+    };
+    let (first, second) = (member("billing", "600"), member("billing", "400"));
+    let both: BTreeSet<_> = first.iter().chain(&second).collect();
+    assert_eq!((first.len(), second.len(), both.len()), (600, 400, 1000), "a record was skipped or given twice");
+    assert_eq!(member("audit", "1000").len(), 1000);
+    for name in ["producer", "consumer_get", "consumer_push", "group"] {
         example(name, &[]).code(1).complains(&["usage: ", name]);
-        example(name, &[&*addr, "nothing", "1"]).code(1).complains(&["nothing"]);
+        let app: &[&str] = if name == "group" { &["billing"] } else { &[] };
+        let args: Vec<_> = [&*addr].iter().chain(app).chain(&["nothing", "1"]).copied().collect();
+        example(name, &args).code(1).complains(&["nothing"]);
     }
     node.stop("TERM");
 }

@@ -16,7 +16,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! block_on(async |rt| -> Result<(), millstream::client::Error> {
-//!     let client = Client::connect(rt, "127.0.0.1:7411".parse().unwrap(), ClientOptions::default()).await?;
+//!     let client = Client::connect(rt, "127.0.0.1:4566".parse().unwrap(), ClientOptions::default()).await?;
 //!     let producer = client.producer("orders", ProducerOptions::default()).await?;
 //!     let ack = producer.put("user-1", b"hello").await?;
 //!     println!("stored in {} at offset {:?}", ack.shard, ack.offset);
