@@ -72,7 +72,7 @@ impl Driver for NativeDriver {
     }
 
     async fn delete_stream(&self, name: &str) -> Result<(), Failure> {
-        self.client.delete_stream(name).await.map_err(failure)
+        self.client.delete_stream(name, true).await.map_err(failure)
     }
 
     async fn shards(&self, stream: &str) -> Result<Vec<u32>, Failure> {
@@ -195,6 +195,8 @@ fn failure(error: Error) -> Failure {
         Error::Damaged { .. } => "damaged",
         Error::StreamGone(_) => "stream_gone",
         Error::Frames(_) => "frames",
+        Error::TakenOver => "taken_over",
+        Error::LeaseLost => "lease_lost",
         Error::Closed => "closed",
     };
     Failure { outcome_unknown: error.class() == ErrorClass::OutcomeUnknown, ..named(kind, &error) }
