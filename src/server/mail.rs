@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::catalog::plan::Plan;
 use crate::catalog::{
     Catalog, Command, Consumer, Item, ReshardOp, Settings, SettingsChange, Shard, ShardMetrics, StoreCommand, Tags,
 };
@@ -107,6 +108,15 @@ pub enum Op {
         wait_ms: u32,
         /// The pipe of a registered consumer that is read through.
         pipe: Option<Held>,
+    },
+    /// Wait until a subscription that may not be sent records has something to learn.
+    Watch {
+        /// The shard.
+        group: GroupId,
+        /// The pipe of a registered consumer that it reads through.
+        pipe: Option<Held>,
+        /// Where the shard ends, if the subscription knows that.
+        end: Option<Offset>,
     },
     /// Resolve a position.
     Position {
@@ -292,6 +302,13 @@ pub enum AdminDone {
         /// The shards that were opened.
         children: Vec<Shard>,
     },
+    /// Of [`AdminOp::Scale`].
+    Scaled {
+        /// The catalogue's version after the last step.
+        version: u64,
+        /// The steps that were taken.
+        plan: Plan,
+    },
     /// Of [`AdminOp::Register`].
     Registered {
         /// The catalogue's version after the change.
@@ -340,6 +357,8 @@ pub enum Answer {
     Get(Result<(Bytes, ReadState), Failure>),
     /// Of [`Op::Wait`]: look again.
     Waited,
+    /// Of [`Op::Watch`]: where the shard ends, if it is closed.
+    Watched(Result<Option<Offset>, Failure>),
     /// Of [`Op::Position`].
     Position(Result<(Offset, Bounds), Failure>),
     /// Of [`Op::TakePipe`].

@@ -224,7 +224,9 @@ impl<R: Runtime> Requests<R> {
             None
         };
         if let Some(code) = error {
-            return self.outbox.fail(Opcode::Subscribe as u8, correlation, &ErrorAnswer::new(code));
+            let limit = if code == ErrorCode::TooManySubscriptions { SUBSCRIPTIONS_PER_CONNECTION_MAX as u64 } else { 0 };
+            let error = ErrorAnswer::new(code).details(limit, 0);
+            return self.outbox.fail(Opcode::Subscribe as u8, correlation, &error);
         }
         let subscription = Subscription::new(correlation, subscribe.credit);
         subscriptions.insert(correlation, Rc::clone(&subscription));
@@ -330,12 +332,13 @@ async fn open_source<R: Runtime>(
     subscribe: &Subscribe,
 ) -> Result<(Source, Bounds), Failure> {
     let group = subscribe.group;
+    let owner = worker.owner(group);
     let (from, bounds) = worker.position(group, translate::start(subscribe.start)).await?;
     let pipe = match subscribe.consumer {
         0 => None,
         consumer => Some(worker.take_pipe(group, ConsumerId(consumer), Manner::Native).await?),
     };
-    Ok((Source { group, from, pipe }, bounds))
+    Ok((Source { group, owner, from, pipe }, bounds))
 }
 
 const fn put_answer(receipt: &Receipt) -> PutAnswer {

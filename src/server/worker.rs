@@ -215,6 +215,7 @@ impl<R: Runtime> Worker<R> {
                 }
                 Answer::Waited
             }
+            Op::Watch { group, pipe, end } => Answer::Watched(self.watch_here(group, pipe, end).await),
             Op::Get { group, from, bytes_max, pipe } => Answer::Get(match self.shards.get(group) {
                 Some(shard) => self.read_here(&shard, from, bytes_max, pipe).await.map(Got::copied),
                 None => Err(self.not_here(group)),
@@ -254,8 +255,13 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Why a shard that was asked for is not here.
-    fn not_here(&self, group: GroupId) -> Failure {
+    /// Who has the shard, by this worker's copy of the catalogue.
+    pub fn owner(&self, group: GroupId) -> Option<WorkerId> {
+        self.catalog.borrow().shard(group).map(|(_, shard)| shard.worker(self.count))
+    }
+
+    /// Why a shard that was asked for is not where it was thought to be.
+    pub fn not_here(&self, group: GroupId) -> Failure {
         match self.catalog.borrow().shard(group) {
             Some((_, shard)) if shard.is_readable() => Failure::ShardMoving(group),
             _ => Failure::ShardUnknown(group),

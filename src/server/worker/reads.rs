@@ -9,7 +9,7 @@ use futures_lite::future;
 use super::{Home, Worker};
 use crate::catalog::ConsumerId;
 use crate::engine::read::ReadError;
-use crate::engine::shard::{Shard, rates};
+use crate::engine::shard::{Phase, Shard, rates};
 use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX};
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
@@ -18,10 +18,14 @@ use crate::server::failure::Failure;
 use crate::server::mail::{Answer, Op};
 use crate::server::outbox::{Body, Outbox};
 use crate::server::pipes::{Asked, Held};
+use crate::shard::admission::PutRefusal;
 use crate::shard::fanout::{Manner, Ticket};
 use crate::shard::position::{Bounds, Start};
 use crate::shard::throttle::{Pace, Throttled};
 use crate::types::{GroupId, Offset};
+
+/// Pause between two looks at a shard that is neither here nor gone.
+const AWAY_PAUSE_MS: u64 = 50;
 
 /// Frames and where the reader stands after them.
 pub struct Got<R: Runtime> {
@@ -103,6 +107,53 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
+    /// Watches over a subscription that may not be sent records now: resolves to the end of the shard once it is closed,
+    /// unless the subscription knows that, and to why there is nothing to go on with once the shard or the pipe is gone.
+    /// In any case after the time of a long poll.
+    pub async fn watch(&self, group: GroupId, pipe: Option<Held>, end: Option<Offset>) -> Result<Option<Offset>, Failure> {
+        match self.home(group)? {
+            Home::Here(_) => self.watch_here(group, pipe, end).await,
+            Home::There(link) => match link.call(Op::Watch { group, pipe, end }).await? {
+                Answer::Watched(watched) => watched,
+                _ => unreachable!("a watch is answered as a watch"),
+            },
+        }
+    }
+
+    pub(super) async fn watch_here(
+        &self,
+        group: GroupId,
+        pipe: Option<Held>,
+        end: Option<Offset>,
+    ) -> Result<Option<Offset>, Failure> {
+        let deadline = self.rt.now().plus(u64::from(GET_WAIT_MS_MAX) * 1_000);
+        while self.rt.now() < deadline && !self.is_draining() {
+            let shard = self.shards.get(group).ok_or_else(|| self.not_here(group))?;
+            let is_new = || match shard.phase() {
+                Phase::Closed(_) => end.is_none() || shard.log().refusal() != Some(PutRefusal::Closed),
+                _ => shard.is_closed(),
+            };
+            let changed = shard.log().until(|| is_new().then_some(()));
+            let changed = future::or(changed, self.drained());
+            let changed = future::or(changed, self.rt.sleep(Duration::from_micros(deadline.since(self.rt.now()))));
+            match pipe {
+                None => changed.await,
+                Some(held) => future::or(changed, self.pipes.lost(held)).await,
+            }
+            if let Some(held) = pipe.filter(|held| !self.pipes.is_held(*held)) {
+                return Err(self.pipe_gone(&shard, held.consumer));
+            }
+            if let (Phase::Closed(at), None) = (shard.phase(), end) {
+                return Ok(Some(at));
+            }
+            if is_new() {
+                // On its way to another worker, or its log died and is opened again.
+                self.rt.sleep(Duration::from_millis(AWAY_PAUSE_MS)).await;
+            }
+        }
+        Ok(end)
+    }
+
     pub(super) async fn read_here(
         &self,
         shard: &Shard<R>,
@@ -145,6 +196,10 @@ impl<R: Runtime> Worker<R> {
 
     /// Why a subscription has lost its pipe.
     fn pipe_gone(&self, shard: &Shard<R>, consumer: ConsumerId) -> Failure {
+        if self.shards.get(shard.id.group).is_none() {
+            // It went with the shard.
+            return self.not_here(shard.id.group);
+        }
         let catalog = self.catalog.borrow();
         match catalog.stream(shard.id.stream).and_then(|stream| stream.consumer(consumer)) {
             Some(_) => Failure::TakenOver,
@@ -172,6 +227,12 @@ impl<R: Runtime> Worker<R> {
 
     pub(super) fn take_pipe_here(&self, asked: Asked) -> Result<Ticket, Failure> {
         let shard = self.shards.get(asked.group).ok_or_else(|| self.not_here(asked.group))?;
+        {
+            // By this worker's copy: one that is behind may have sent it, and the consumer's pipes are gone from here.
+            let catalog = self.catalog.borrow();
+            let stream = catalog.stream(shard.id.stream).ok_or(Failure::ShardUnknown(asked.group))?;
+            stream.consumer(asked.consumer).ok_or_else(|| Failure::ConsumerUnknown(asked.consumer.to_string()))?;
+        }
         Ok(self.pipes.take(self.rt.now(), asked, &rates(&shard.settings().limits))?)
     }
 
