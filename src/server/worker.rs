@@ -264,6 +264,7 @@ impl<R: Runtime> Worker<R> {
     pub fn not_here(&self, group: GroupId) -> Failure {
         match self.catalog.borrow().shard(group) {
             Some((_, shard)) if shard.is_readable() => Failure::ShardMoving(group),
+            Some((stream, shard)) if shard.is_pending() => Failure::StreamNotActive(stream.status),
             _ => Failure::ShardUnknown(group),
         }
     }

@@ -210,7 +210,8 @@ fn tokens_fence() {
                 let refusal = other.refused(&LeaseRelease { space: SPACE, key: "k", token: token + 1 }, &[]).await;
                 assert_eq!((refusal.code, refusal.details.0), (ErrorCode::LeaseLost, token));
                 let left = get(&mut conn, "k").await.unwrap();
-                assert_eq!((left.0, left.2.unwrap().1), (version, if run_out { 0 } else { 10_000 }));
+                assert_eq!(left.0, version);
+                assert_eq!(left.2.unwrap().1 > 9_000, !run_out);
             }
             let release = LeaseRelease { space: SPACE, key: "k", token };
             conn.call(&release, &[]).await.answer::<LeaseRelease<'_>>().unwrap().unwrap();
