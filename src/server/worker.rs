@@ -12,7 +12,7 @@ mod stats;
 pub use puts::{EachPut, Waiter};
 pub use reads::{Got, wait_out};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Status};
 use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
@@ -144,13 +144,15 @@ impl<R: Runtime> Worker<R> {
             return Ok(Home::Here(shard));
         }
         let catalog = self.catalog.borrow();
-        let (stream, shard) = catalog.shard(group).ok_or(Failure::ShardUnknown(group))?;
+        let (_, shard) = catalog.shard(group).ok_or(Failure::ShardUnknown(group))?;
         let owner = shard.worker(self.count);
         match &self.links[usize::from(owner.0)] {
             Some(link) => Ok(Home::There(Rc::clone(link))),
             // Ours, and not open: about to be, or on its way out or in.
-            None if shard.is_readable() => Err(Failure::ShardMoving(group)),
-            None => Err(Failure::StreamNotActive(stream.status)),
+            None => {
+                drop(catalog);
+                Err(self.not_here(group))
+            }
         }
     }
 
@@ -263,6 +265,7 @@ impl<R: Runtime> Worker<R> {
     /// Why a shard that was asked for is not where it was thought to be.
     pub fn not_here(&self, group: GroupId) -> Failure {
         match self.catalog.borrow().shard(group) {
+            Some((stream, _)) if stream.status == Status::Deleting => Failure::ShardUnknown(group),
             Some((_, shard)) if shard.is_readable() => Failure::ShardMoving(group),
             Some((stream, shard)) if shard.is_pending() => Failure::StreamNotActive(stream.status),
             _ => Failure::ShardUnknown(group),

@@ -9,6 +9,7 @@ use millstream::protocol::messages::{
 };
 use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
+use millstream::runtime::local::join_all;
 use millstream::types::{GroupId, ShardNumber, WorkerId};
 
 use crate::world::{Conn, World, credit, records, request};
@@ -209,7 +210,7 @@ fn consumers_are_paced() {
         let mut conn = world.worker(0).await;
         let group = conn.create("s", 1, NO_CHANGE).await[0].group;
         for _ in 0..16 {
-            conn.put(group, "k", &vec![1; 1 << 20]).await;
+            conn.put(group, "k", &vec![1; (1 << 20) - 1]).await;
         }
         let aws = SettingsChange { limits: Some(StreamLimits::Aws), ..NO_CHANGE };
         conn.call(&UpdateStream { name: "s", settings: aws }, &[]).await.answer::<UpdateStream<'_>>().unwrap().unwrap();
@@ -221,12 +222,13 @@ fn consumers_are_paced() {
             subscribed(&mut reader, 7, group, id, 64 << 20).await;
             readers.push(reader);
         }
-        for reader in &mut readers {
+        join_all(readers.iter_mut().map(async |reader| {
             let mut got = 0;
             while got < 16 {
                 got += records(&reader.recv().await.unwrap().body).len();
             }
-        }
+        }))
+        .await;
         let took = world.sim.now().since(before);
         assert!((5_500_000..8_500_000).contains(&took), "{took} us for 16 MiB each");
         let none = SettingsChange { limits: Some(StreamLimits::None), ..NO_CHANGE };

@@ -161,16 +161,21 @@ impl<R: Runtime> Worker<R> {
         bytes_max: u32,
         pipe: Option<Held>,
     ) -> Result<Got<R>, Failure> {
+        let failed = |error| match error {
+            // It has left for another worker, or for good.
+            ReadError::Away if self.shards.get(shard.id.group).is_none() => self.not_here(shard.id.group),
+            error => Failure::Read(error),
+        };
         let frames = match pipe {
-            None => shard.get(from, bytes_max as usize).await?,
+            None => shard.get(from, bytes_max as usize).await.map_err(failed)?,
             Some(held) => {
                 let bytes_max = self.pace(shard, held, bytes_max)?;
-                let frames = shard.read(from, bytes_max as usize).await?;
+                let frames = shard.read(from, bytes_max as usize).await.map_err(failed)?;
                 self.pipes.took(self.rt.now(), held, frames.bytes);
                 frames
             }
         };
-        let Bounds { horizon, end } = shard.bounds().await?;
+        let Bounds { horizon, end } = shard.bounds().await.map_err(failed)?;
         let state = ReadState {
             next_offset: frames.next,
             end_offset: end,
