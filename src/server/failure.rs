@@ -9,8 +9,8 @@ use crate::engine::read::ReadError;
 use crate::engine::recover::RecoverError;
 use crate::engine::shard::{PositionError, PutError};
 use crate::limits::{
-    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STORE_BYTES_MAX, STORE_ITEMS_MAX, STREAMS_MAX,
-    TAGS_MAX,
+    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STORE_BYTES_MAX,
+    STORE_ITEMS_MAX, STREAMS_MAX, TAGS_MAX,
 };
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::shard::admission::PutRefusal;
@@ -259,7 +259,9 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
 
 fn store(error: &StoreError) -> (ErrorCode, u64, u64) {
     match error {
-        StoreError::Full { items, .. } if *items >= STORE_ITEMS_MAX => (ErrorCode::StoreFull, STORE_ITEMS_MAX as u64, 0),
+        StoreError::Full { items, .. } if *items >= STORE_ITEMS_MAX => {
+            (ErrorCode::StoreFull, STORE_ITEMS_MAX as u64, 0)
+        }
         StoreError::Full { .. } => (ErrorCode::StoreFull, STORE_BYTES_MAX as u64, 0),
         StoreError::Absent | StoreError::VersionWrong { current: None } => (ErrorCode::VersionMismatch, 0, 0),
         StoreError::VersionWrong { current: Some(version) } => (ErrorCode::VersionMismatch, *version, 1),

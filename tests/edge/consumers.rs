@@ -59,9 +59,11 @@ fn registered_at_every_port() {
             for other in world.ports() {
                 let mut other = world.open(other).await;
                 let list = |after, limit| ListConsumers { stream: "s", after, limit };
-                for (after, limit, expected) in
-                    [("", 0, (vec!["a", "b", "c"], false)), ("", 2, (vec!["a", "b"], true)), ("b", 2, (vec!["c"], false))]
-                {
+                for (after, limit, expected) in [
+                    ("", 0, (vec!["a", "b", "c"], false)),
+                    ("", 2, (vec!["a", "b"], true)),
+                    ("b", 2, (vec!["c"], false)),
+                ] {
                     let answer = other.call(&list(after, limit), &[]).await;
                     let answer = answer.answer::<ListConsumers<'_>>().unwrap().unwrap();
                     assert_eq!((answer.consumers.iter().map(|c| c.name).collect::<Vec<_>>(), answer.more), expected);
@@ -232,7 +234,11 @@ fn consumers_are_paced() {
         let took = world.sim.now().since(before);
         assert!((5_500_000..8_500_000).contains(&took), "{took} us for 16 MiB each");
         let none = SettingsChange { limits: Some(StreamLimits::None), ..NO_CHANGE };
-        conn.call(&UpdateStream { name: "s", settings: none }, &[]).await.answer::<UpdateStream<'_>>().unwrap().unwrap();
+        conn.call(&UpdateStream { name: "s", settings: none }, &[])
+            .await
+            .answer::<UpdateStream<'_>>()
+            .unwrap()
+            .unwrap();
         let before = world.sim.now();
         let id = registered(&mut conn, "fast").await;
         subscribed(&mut conn, 500, group, id, 64 << 20).await;
@@ -294,7 +300,8 @@ fn metadata_at_every_port() {
             let twice = register("d", vec![tag("a", "1"), tag("a", "2")]);
             assert_eq!(conn.fails(&twice, &[]).await, ErrorCode::InvalidArgument);
             let keys: Vec<String> = (0..50).map(|n| format!("t{n}")).collect();
-            let many = MetadataChange::Tags { set: keys.iter().map(|key| Tag { key, value: "" }).collect(), remove: vec![] };
+            let many =
+                MetadataChange::Tags { set: keys.iter().map(|key| Tag { key, value: "" }).collect(), remove: vec![] };
             let refusal = conn.refused(&SetMetadata { stream: "s", consumer: "", change: many }, &[]).await;
             assert_eq!((refusal.code, refusal.details.0), (ErrorCode::LimitExceeded, 50));
             for other in world.ports() {
@@ -303,7 +310,10 @@ fn metadata_at_every_port() {
                 assert_eq!(metadata(&mut other, "").await, (team, "alias/k".to_owned(), 127, "{}".to_owned()));
                 let a = vec![("a".to_owned(), "1".to_owned())];
                 assert_eq!(metadata(&mut other, "c").await, (a, String::new(), 0, "{1}".to_owned()));
-                assert_eq!(other.fails(&GetMetadata { stream: "s", consumer: "x" }, &[]).await, ErrorCode::ConsumerNotFound);
+                assert_eq!(
+                    other.fails(&GetMetadata { stream: "s", consumer: "x" }, &[]).await,
+                    ErrorCode::ConsumerNotFound
+                );
             }
             let gone = DeregisterConsumer { stream: "s", name: "c" };
             conn.call(&gone, &[]).await.answer::<DeregisterConsumer<'_>>().unwrap().unwrap();
@@ -325,7 +335,8 @@ fn full_pages() {
             let answer = conn.call(&ListStreams { after: "", limit: 0 }, &[]).await;
             let answer = answer.answer::<ListStreams<'_>>().unwrap().unwrap();
             assert_eq!((answer.streams.len(), answer.more), (5, false));
-            let describe = millstream::protocol::messages::DescribeStream { name: "s1", from_shard: ShardNumber(0), limit: 0 };
+            let describe =
+                millstream::protocol::messages::DescribeStream { name: "s1", from_shard: ShardNumber(0), limit: 0 };
             let answer = conn.call(&describe, &[]).await;
             let answer = answer.answer::<millstream::protocol::messages::DescribeStream<'_>>().unwrap().unwrap();
             assert_eq!((answer.shards.len(), answer.more), (3, false));

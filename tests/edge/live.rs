@@ -67,7 +67,10 @@ fn split_and_merge_at_every_port() {
             let ranges: Vec<_> = children.iter().map(|child| (child.hash_start.0, child.hash_end.0)).collect();
             assert_eq!(ranges, [(0, EIGHTH - 1), (EIGHTH, parent.hash_end.0)]);
             for child in &children {
-                assert_eq!((child.state, child.parent, child.adjacent_parent), (ShardState::Open, Some(ShardNumber(0)), None));
+                assert_eq!(
+                    (child.state, child.parent, child.adjacent_parent),
+                    (ShardState::Open, Some(ShardNumber(0)), None)
+                );
                 assert!(child.created.0 >= parent.created.0 + 1_000_000);
                 assert_eq!(conn.put(child.group, "k", b"new").await.base_offset, Offset(0));
             }
@@ -114,7 +117,7 @@ fn refused_reshards() {
             for (stream, shard, at, code) in [
                 ("x", 0, quarter, ErrorCode::StreamNotFound),
                 ("s", 9, quarter, ErrorCode::ShardNotFound),
-                ("s", 0, EIGHTH, ErrorCode::InvalidArgument), // Closed.
+                ("s", 0, EIGHTH, ErrorCode::InvalidArgument),  // Closed.
                 ("s", 1, quarter, ErrorCode::InvalidArgument), // Its first key: nothing would be left of the first child.
                 ("s", 1, quarter - 1, ErrorCode::InvalidArgument),
                 ("s", 1, 2 * quarter, ErrorCode::InvalidArgument),
@@ -214,10 +217,7 @@ fn under_way() {
                 let list = conn.call(&ListStreams { after: "", limit: 0 }, &[]).await;
                 let list = list.answer::<ListStreams<'_>>().unwrap().unwrap();
                 assert!(matches!(list.streams[0].status, StreamStatus::Updating | StreamStatus::Active));
-                for code in [
-                    conn.fails_or_not(&split("s", 0, 1)).await,
-                    conn.fails_or_not(&scale("s", 24)).await,
-                ] {
+                for code in [conn.fails_or_not(&split("s", 0, 1)).await, conn.fails_or_not(&scale("s", 24)).await] {
                     refused += usize::from(code == Some(ErrorCode::ReshardInProgress));
                 }
             }
@@ -403,7 +403,13 @@ fn a_stop_in_the_middle() {
                 conn.put(shard.group, "k", b"after").await;
             }
             for group in &groups {
-                assert_eq!(records(&conn.call(&Get { group: *group, from: Offset(0), bytes_max: 1, wait_ms: 0 }, &[]).await.body).len(), 1);
+                assert_eq!(
+                    records(
+                        &conn.call(&Get { group: *group, from: Offset(0), bytes_max: 1, wait_ms: 0 }, &[]).await.body
+                    )
+                    .len(),
+                    1
+                );
             }
         });
     }
@@ -442,7 +448,11 @@ fn deleted_in_the_middle() {
             world.rt().sleep(Duration::from_secs(20)).await;
             for worker in 0..3 {
                 let mut conn = world.worker(worker).await;
-                assert_eq!(conn.stat(millstream::protocol::messages::Stats::Node, "shards").await, 0, "after {wait_ms} ms");
+                assert_eq!(
+                    conn.stat(millstream::protocol::messages::Stats::Node, "shards").await,
+                    0,
+                    "after {wait_ms} ms"
+                );
             }
             assert_eq!(shard_files(&world), 0, "after {wait_ms} ms: {:?}", world.sim.files(world.node));
         });

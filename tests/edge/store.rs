@@ -91,7 +91,10 @@ fn values_at_every_port() {
             assert_eq!((refusal.code, refusal.details), (ErrorCode::VersionMismatch, (first, 1)));
             let second = stored(&mut conn, &put("k", b"2", Expect::Version(first), None)).await;
             assert!(second > first);
-            assert_eq!(conn.fails(&put("k", b"3", Expect::Version(first), None), &[]).await, ErrorCode::VersionMismatch);
+            assert_eq!(
+                conn.fails(&put("k", b"3", Expect::Version(first), None), &[]).await,
+                ErrorCode::VersionMismatch
+            );
             last = stored(&mut conn, &put("k", b"", Expect::Any, None)).await;
             for other in world.ports() {
                 let mut other = world.open(other).await;
@@ -116,21 +119,36 @@ fn bad_names_and_sizes() {
         for addr in world.ports() {
             let mut conn = world.open(addr).await;
             for space in ["", "with space", "umlaut-ä"] {
-                assert_eq!(conn.fails(&StorePut { space, ..put("k", b"", Expect::Any, None) }, &[]).await, ErrorCode::InvalidArgument);
+                assert_eq!(
+                    conn.fails(&StorePut { space, ..put("k", b"", Expect::Any, None) }, &[]).await,
+                    ErrorCode::InvalidArgument
+                );
                 assert_eq!(conn.fails(&StoreGet { space, key: "k" }, &[]).await, ErrorCode::InvalidArgument, "{space}");
                 let list = StoreList { space, prefix: "", after: "", limit: 0 };
                 assert_eq!(conn.fails(&list, &[]).await, ErrorCode::InvalidArgument, "{space}");
-                assert_eq!(conn.fails(&StoreDelete { space, ..delete("k", Expect::Any, None) }, &[]).await, ErrorCode::InvalidArgument);
-                assert_eq!(conn.fails(&LeaseClaim { space, ..claim("k", "me", None) }, &[]).await, ErrorCode::InvalidArgument);
+                assert_eq!(
+                    conn.fails(&StoreDelete { space, ..delete("k", Expect::Any, None) }, &[]).await,
+                    ErrorCode::InvalidArgument
+                );
+                assert_eq!(
+                    conn.fails(&LeaseClaim { space, ..claim("k", "me", None) }, &[]).await,
+                    ErrorCode::InvalidArgument
+                );
                 let renew = LeaseRenew { space, renewals: vec![Renewal { key: "k", token: 1 }] };
                 assert_eq!(conn.fails(&renew, &[]).await, ErrorCode::InvalidArgument, "{space}");
-                assert_eq!(conn.fails(&LeaseRelease { space, key: "k", token: 1 }, &[]).await, ErrorCode::InvalidArgument);
+                assert_eq!(
+                    conn.fails(&LeaseRelease { space, key: "k", token: 1 }, &[]).await,
+                    ErrorCode::InvalidArgument
+                );
             }
             assert_eq!(conn.fails(&put("", b"", Expect::Any, None), &[]).await, ErrorCode::InvalidArgument);
             assert_eq!(conn.fails(&StoreGet { space: SPACE, key: "" }, &[]).await, ErrorCode::InvalidArgument);
             assert_eq!(conn.fails(&claim("k", "", None), &[]).await, ErrorCode::InvalidArgument);
             for ttl_ms in [999, 600_001] {
-                assert_eq!(conn.fails(&LeaseClaim { ttl_ms, ..claim("k", "me", None) }, &[]).await, ErrorCode::InvalidArgument);
+                assert_eq!(
+                    conn.fails(&LeaseClaim { ttl_ms, ..claim("k", "me", None) }, &[]).await,
+                    ErrorCode::InvalidArgument
+                );
             }
             // Also where the lease is held: the claim makes no sense whoever has it.
             let token = claimed(&mut conn, &claim("held", "me", None)).await;
@@ -164,7 +182,10 @@ fn lists() {
             assert_eq!((keys[0].as_str(), keys[1].as_str()), ("shard-", "shard-000"));
             let (rest, more) = list(&mut conn, "shard-", &keys[199], 0).await;
             assert_eq!((rest.len(), more), (31, false));
-            assert_eq!(list(&mut conn, "shard-22", "", 2).await, (vec!["shard-220".to_owned(), "shard-221".to_owned()], true));
+            assert_eq!(
+                list(&mut conn, "shard-22", "", 2).await,
+                (vec!["shard-220".to_owned(), "shard-221".to_owned()], true)
+            );
             assert_eq!(list(&mut conn, "", "shard-229", 0).await, (vec!["share".to_owned(), "ä".to_owned()], false));
             assert_eq!(list(&mut conn, "", "", 1).await, (vec!["a".to_owned()], true));
             assert_eq!(list(&mut conn, "shard-", "z", 0).await, (vec![], false));
@@ -237,7 +258,10 @@ fn claims() {
             world.rt().sleep(Duration::from_millis(2_500)).await;
             for (owner, take_from) in [("two", None), ("one", None), ("two", Some(one + 1))] {
                 let refusal = conn.refused(&claim("k", owner, take_from), &[]).await;
-                assert_eq!((refusal.code, refusal.details.0, refusal.message.as_str()), (ErrorCode::LeaseHeld, one, "one"));
+                assert_eq!(
+                    (refusal.code, refusal.details.0, refusal.message.as_str()),
+                    (ErrorCode::LeaseHeld, one, "one")
+                );
                 assert!((7_000..=7_500).contains(&refusal.details.1), "{:?}", refusal.details);
             }
             let two = claimed(&mut conn, &claim("k", "two", Some(one))).await;
@@ -296,7 +320,11 @@ fn claims_and_renewals_that_meet() {
                     }
                 }
             }
-            assert_eq!(granted, usize::from(held == Some(false)), "round {round}: either it was held again or somebody got it");
+            assert_eq!(
+                granted,
+                usize::from(held == Some(false)),
+                "round {round}: either it was held again or somebody got it"
+            );
         }
     });
 }

@@ -30,7 +30,8 @@ async fn keyed(conn: &mut Conn, who: &str, over: &Cell<bool>) -> Stored {
     let mut stored = Stored::new();
     for turn in 0.. {
         let all: Vec<Vec<u8>> = (0..30).map(|n| format!("{who} {turn} {n}").into_bytes()).collect();
-        let body: Vec<u8> = all.iter().enumerate().flat_map(|(n, data)| one(&format!("{who}{turn}/{n}"), data)).collect();
+        let body: Vec<u8> =
+            all.iter().enumerate().flat_map(|(n, data)| one(&format!("{who}{turn}/{n}"), data)).collect();
         let answer = conn.call(&PutKeyed { stream: "s", record_count: 30, hash_keys: HashKeys::NONE }, &body).await;
         for (data, result) in all.into_iter().zip(answer.answer::<PutKeyed<'_>>().unwrap().unwrap().results) {
             assert_eq!(result.error, 0, "a keyed put never fails because of a reshard");
@@ -177,7 +178,9 @@ fn auto_spreads_evenly() {
                 let body: Vec<u8> = (0..4u8).flat_map(|n| one("same", &[n; 1_000])).collect();
                 let put = PutKeyed { stream: "s", record_count: 4, hash_keys: HashKeys::NONE };
                 let answer = conn.call(&put, &body).await;
-                assert!(answer.answer::<PutKeyed<'_>>().unwrap().unwrap().results.iter().all(|result| result.error == 0));
+                assert!(
+                    answer.answer::<PutKeyed<'_>>().unwrap().unwrap().results.iter().all(|result| result.error == 0)
+                );
             }
         }
         let mut sizes = Vec::new();

@@ -152,7 +152,8 @@ impl<R: Runtime> Admin<R> {
         }
         let command = Command::ScaleStream { stream, target, now: worker.rt.wall() };
         // Of the shards as they were when it came into force: nobody has taken a step yet.
-        let plan = self.propose_and(worker, command, |catalog| catalog.stream(stream).map(|s| plan_of(s, target))).await?;
+        let plan =
+            self.propose_and(worker, command, |catalog| catalog.stream(stream).map(|s| plan_of(s, target))).await?;
         self.settle_within(worker, stream, SCALE_WAIT_MS).await?;
         let plan = plan.ok_or_else(|| Failure::StreamUnknown(name.to_owned()))?;
         // It may have ended because the stream was deleted.
@@ -295,7 +296,8 @@ impl<R: Runtime> Admin<R> {
         let stream = self.with_stream(name, |stream| stream.id)?;
         let _turn = self.shard_turn(stream).acquire(1).await;
         // Where it is now that nobody else moves it.
-        let found = self.with_stream(name, |stream| stream.shard(shard).filter(|shard| shard.is_readable()).cloned())?;
+        let found =
+            self.with_stream(name, |stream| stream.shard(shard).filter(|shard| shard.is_readable()).cloned())?;
         let found = found.ok_or_else(|| CatalogError::ShardUnknown { name: name.to_owned(), shard })?;
         let from = found.worker(worker.count);
         if from == to {

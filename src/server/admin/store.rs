@@ -41,7 +41,9 @@ impl<R: Runtime> Admin<R> {
     async fn put_or_release(&self, worker: &Worker<R>, command: StoreCommand) -> Result<StoreDone, Failure> {
         let name = command.name().clone();
         let (is_deletion, takes_nothing, is_fenced) = match &command {
-            StoreCommand::Delete { expect, token, .. } => (true, !matches!(expect, Expect::Version(_)), token.is_some()),
+            StoreCommand::Delete { expect, token, .. } => {
+                (true, !matches!(expect, Expect::Version(_)), token.is_some())
+            }
             StoreCommand::Put { token, .. } => (false, false, token.is_some()),
             StoreCommand::Claim { .. } | StoreCommand::Release { .. } => (false, false, true),
         };

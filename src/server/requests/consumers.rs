@@ -52,8 +52,7 @@ impl<R: Runtime> Requests<R> {
             Ok(tags) => tags,
             Err(failure) => return self.fail(Opcode::RegisterConsumer, correlation, &failure),
         };
-        let op =
-            AdminOp::Register { name: register.stream.to_owned(), consumer: register.name.to_owned(), tags };
+        let op = AdminOp::Register { name: register.stream.to_owned(), consumer: register.name.to_owned(), tags };
         self.admin(op, Opcode::RegisterConsumer, correlation, move |_, outbox, done| {
             let AdminDone::Registered { version: catalogue_version, consumer } = &done else { wrong(&done) };
             let answer = RegisterConsumerAnswer {
@@ -65,8 +64,7 @@ impl<R: Runtime> Requests<R> {
     }
 
     pub(super) fn deregister_consumer(&self, deregister: &DeregisterConsumer<'_>, correlation: u64) {
-        let op =
-            AdminOp::Deregister { name: deregister.stream.to_owned(), consumer: deregister.name.to_owned() };
+        let op = AdminOp::Deregister { name: deregister.stream.to_owned(), consumer: deregister.name.to_owned() };
         self.admin(op, Opcode::DeregisterConsumer, correlation, move |_, outbox, done| {
             let answer = DeregisterConsumerAnswer { catalogue_version: version(&done) };
             outbox.answer(Opcode::DeregisterConsumer, correlation, &answer);

@@ -110,7 +110,12 @@ impl<R: Runtime> Worker<R> {
     /// Watches over a subscription that may not be sent records now: resolves to the end of the shard once it is closed,
     /// unless the subscription knows that, and to why there is nothing to go on with once the shard or the pipe is gone.
     /// In any case after the time of a long poll.
-    pub async fn watch(&self, group: GroupId, pipe: Option<Held>, end: Option<Offset>) -> Result<Option<Offset>, Failure> {
+    pub async fn watch(
+        &self,
+        group: GroupId,
+        pipe: Option<Held>,
+        end: Option<Offset>,
+    ) -> Result<Option<Offset>, Failure> {
         match self.home(group)? {
             Home::Here(_) => self.watch_here(group, pipe, end).await,
             Home::There(link) => match link.call(Op::Watch { group, pipe, end }).await? {
