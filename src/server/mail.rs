@@ -14,7 +14,7 @@ use crate::format::node::NodeFile;
 use crate::protocol::messages::ReadState;
 use crate::server::failure::Failure;
 use crate::server::pipes::{Asked, Held};
-use crate::server::worker::EachPut;
+use crate::server::worker::{EachPut, Via};
 use crate::shard::fanout::Ticket;
 use crate::shard::position::{Bounds, Start};
 use crate::types::{GroupId, Offset, ProducerStamp, ShardNumber, StreamId, Traffic, WorkerId};
@@ -95,8 +95,8 @@ pub enum Op {
         from: Offset,
         /// How much at most.
         bytes_max: u32,
-        /// The pipe of a registered consumer that is read through.
-        pipe: Option<Held>,
+        /// On whose account.
+        via: Via,
     },
     /// Wait until there is something to read. Apart from [`Op::Get`], so that waiting holds no room for bytes.
     Wait {
@@ -106,8 +106,8 @@ pub enum Op {
         from: Offset,
         /// How long at most.
         wait_ms: u32,
-        /// The pipe of a registered consumer that is read through.
-        pipe: Option<Held>,
+        /// On whose account.
+        via: Via,
     },
     /// Wait until a subscription that may not be sent records has something to learn.
     Watch {

@@ -114,11 +114,12 @@ impl Taken {
 
 /// Whether nothing was stored because the shard's keys, or the shard itself, are elsewhere now.
 fn is_elsewhere(failure: &Failure) -> bool {
-    match failure {
-        Failure::Put(PutError::Refused(PutRefusal::Closed | PutRefusal::Moving)) => true,
-        Failure::ShardMoving(_) | Failure::ShardUnknown(_) => true,
-        _ => false,
-    }
+    matches!(
+        failure,
+        Failure::Put(PutError::Refused(PutRefusal::Closed | PutRefusal::Moving))
+            | Failure::ShardMoving(_)
+            | Failure::ShardUnknown(_)
+    )
 }
 
 impl Pending {

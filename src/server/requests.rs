@@ -27,7 +27,7 @@ use crate::server::mail::{AdminDone, AdminOp, Answer, Op, Scope};
 use crate::server::outbox::Outbox;
 use crate::server::put_keyed;
 use crate::server::subscription::{Source, Subscription};
-use crate::server::worker::{Got, Home, Worker};
+use crate::server::worker::{Got, Home, Via, Worker};
 use crate::shard::fanout::Manner;
 use crate::shard::position::Bounds;
 
@@ -200,7 +200,8 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            let got = async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, None, &outbox).await) };
+            let got =
+                async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, Via::Call, &outbox).await) };
             // Nobody waits for records on behalf of a client that is gone.
             let over = async {
                 outbox.over().await;

@@ -19,7 +19,7 @@ use crate::runtime::local::Notify;
 use crate::server::failure::Failure;
 use crate::server::outbox::{Body, Outbox};
 use crate::server::pipes::Held;
-use crate::server::worker::{Got, Worker, wait_out};
+use crate::server::worker::{Got, Via, Worker, wait_out};
 use crate::types::{GroupId, Offset, WorkerId};
 
 /// How long a subscription leaves a shard alone that lets nobody wait.
@@ -148,7 +148,8 @@ impl Subscription {
         let bytes_max = u32::try_from(bytes_max).expect("clamped to a u32");
         let began = worker.rt.now();
         let Source { group, pipe, .. } = *source;
-        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, pipe, outbox).await;
+        let via = pipe.map_or(Via::Shared, Via::Pipe);
+        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, outbox).await;
         let Got { body, state, _turn } = match got {
             Ok(got) => got,
             // A push that meets the stream's limits is paced, not refused.
@@ -178,11 +179,14 @@ impl Subscription {
     }
 }
 
+/// A look at a shard that is under way; see [`Worker::watch`].
+type Watch<'a> = Pin<Box<dyn Future<Output = Result<Option<Offset>, Failure>> + 'a>>;
+
 /// What a subscription without credit waits for. One look at the shard is under way at most, however often credit comes and
 /// goes meanwhile.
 #[derive(Default)]
 struct Watching<'a> {
-    watch: Option<Pin<Box<dyn Future<Output = Result<Option<Offset>, Failure>> + 'a>>>,
+    watch: Option<Watch<'a>>,
     /// Where the shard ends, once it is known to be closed.
     end: Option<Offset>,
 }

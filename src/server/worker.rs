@@ -10,7 +10,7 @@ mod reads;
 mod stats;
 
 pub use puts::{EachPut, Waiter};
-pub use reads::{Got, wait_out};
+pub use reads::{Got, Via, wait_out};
 
 use crate::catalog::{Catalog, Status};
 use crate::engine::shard::Shard;
@@ -211,15 +211,15 @@ impl<R: Runtime> Worker<R> {
     /// Carries out what another worker, or the catalogue on this one, asks for.
     pub async fn serve_async(self: &Rc<Self>, op: Op) -> Answer {
         match op {
-            Op::Wait { group, from, wait_ms, pipe } => {
+            Op::Wait { group, from, wait_ms, via } => {
                 if let Some(shard) = self.shards.get(group) {
-                    self.wait_here(&shard, from, wait_ms, pipe).await;
+                    self.wait_here(&shard, from, wait_ms, via).await;
                 }
                 Answer::Waited
             }
             Op::Watch { group, pipe, end } => Answer::Watched(self.watch_here(group, pipe, end).await),
-            Op::Get { group, from, bytes_max, pipe } => Answer::Get(match self.shards.get(group) {
-                Some(shard) => self.read_here(&shard, from, bytes_max, pipe).await.map(Got::copied),
+            Op::Get { group, from, bytes_max, via } => Answer::Get(match self.shards.get(group) {
+                Some(shard) => self.read_here(&shard, from, bytes_max, via).await.map(Got::copied),
                 None => Err(self.not_here(group)),
             }),
             Op::Position { group, start } => Answer::Position(match self.shards.get(group) {

@@ -278,3 +278,30 @@ fn deleted_streams_are_freed() {
         assert!(files.iter().all(|(path, _)| !old.iter().any(|old| path.contains(old))), "{files:?}");
     }
 }
+
+/// Goal: subscriptions share the bytes of Gets and not their number: many small pushes leave all five calls, and are not late.
+#[test]
+fn pushes_are_no_calls() {
+    let world = World::new(3);
+    world.sim.block_on(async {
+        let mut conn = world.worker(0).await;
+        let group = conn.create("s", 1, limits(StreamLimits::Aws)).await[0].group;
+        for addr in world.ports() {
+            let mut reader = world.open(addr).await;
+            let subscribe = Subscribe { group, start: Start::Latest, consumer: 0, credit: 1 << 20 };
+            reader.send(&request(900, &subscribe, &[])).await;
+            assert_eq!(reader.recv().await.unwrap().head.kind, Kind::Answer);
+            let before = world.sim.now();
+            for _ in 0..20 {
+                conn.put(group, "k", b"").await;
+                assert_eq!(reader.recv().await.unwrap().head.kind, Kind::Push);
+            }
+            assert!(world.sim.now().since(before) < 500_000);
+            for _ in 0..5 {
+                let get = Get { group, from: Offset(0), bytes_max: 1, wait_ms: 0 };
+                reader.call(&get, &[]).await.answer::<Get>().unwrap().unwrap();
+            }
+            world.rt().sleep(Duration::from_secs(2)).await;
+        }
+    });
+}

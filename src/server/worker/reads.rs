@@ -27,6 +27,17 @@ use crate::types::{GroupId, Offset};
 /// Pause between two looks at a shard that is neither here nor gone.
 const AWAY_PAUSE_MS: u64 = 50;
 
+/// On whose account something is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A call of its own.
+    Call,
+    /// A push that shares the bytes of those who call.
+    Shared,
+    /// The pipe of a registered consumer.
+    Pipe(Held),
+}
+
 /// Frames and where the reader stands after them.
 pub struct Got<R: Runtime> {
     /// Whole data frames.
@@ -54,28 +65,28 @@ impl<R: Runtime> Got<R> {
 }
 
 impl<R: Runtime> Worker<R> {
-    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`. Through the pipe of a
-    /// registered consumer, or else within what the stream allows all its readers together.
+    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`. Within what the
+    /// stream allows on that account.
     pub async fn get(
         &self,
         group: GroupId,
         from: Offset,
         bytes_max: u32,
         wait_ms: u32,
-        pipe: Option<Held>,
+        via: Via,
         outbox: &Outbox<R>,
     ) -> Result<Got<R>, Failure> {
         let (bytes_max, wait_ms) = (bytes_max.min(READ_BYTES_MAX), wait_ms.min(GET_WAIT_MS_MAX));
         match self.home(group)? {
             Home::Here(shard) => {
-                self.wait_here(&shard, from, wait_ms, pipe).await;
+                self.wait_here(&shard, from, wait_ms, via).await;
                 let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
-                let got = self.read_here(&shard, from, bytes_max, pipe).await?;
+                let got = self.read_here(&shard, from, bytes_max, via).await?;
                 Ok(Got { _turn: Some(turn), ..got })
             }
             Home::There(link) => {
                 if wait_ms > 0 {
-                    let wait = Op::Wait { group, from, wait_ms, pipe };
+                    let wait = Op::Wait { group, from, wait_ms, via };
                     let waited = async { link.call(wait).await.map(drop) };
                     let drained = async {
                         self.drained().await;
@@ -84,7 +95,7 @@ impl<R: Runtime> Worker<R> {
                     future::or(waited, drained).await?;
                 }
                 let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
-                match link.call(Op::Get { group, from, bytes_max, pipe }).await? {
+                match link.call(Op::Get { group, from, bytes_max, via }).await? {
                     Answer::Get(got) => {
                         let (bytes, state) = got?;
                         Ok(Got { body: Body::Copied(bytes), state, _turn: Some(turn) })
@@ -95,15 +106,15 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    pub(super) async fn wait_here(&self, shard: &Shard<R>, from: Offset, wait_ms: u32, pipe: Option<Held>) {
+    pub(super) async fn wait_here(&self, shard: &Shard<R>, from: Offset, wait_ms: u32, via: Via) {
         let wait = async {
             shard.wait_for(from, Duration::from_millis(wait_ms.into())).await;
         };
         // A stopping node lets nobody wait.
         let wait = future::or(wait, self.drained());
-        match pipe {
-            None => wait.await,
-            Some(held) => future::or(wait, self.pipes.lost(held)).await,
+        match via {
+            Via::Call | Via::Shared => wait.await,
+            Via::Pipe(held) => future::or(wait, self.pipes.lost(held)).await,
         }
     }
 
@@ -164,16 +175,17 @@ impl<R: Runtime> Worker<R> {
         shard: &Shard<R>,
         from: Offset,
         bytes_max: u32,
-        pipe: Option<Held>,
+        via: Via,
     ) -> Result<Got<R>, Failure> {
         let failed = |error| match error {
             // It has left for another worker, or for good.
             ReadError::Away if self.shards.get(shard.id.group).is_none() => self.not_here(shard.id.group),
             error => Failure::Read(error),
         };
-        let frames = match pipe {
-            None => shard.get(from, bytes_max as usize).await.map_err(failed)?,
-            Some(held) => {
+        let frames = match via {
+            Via::Call => shard.get(from, bytes_max as usize).await.map_err(failed)?,
+            Via::Shared => shard.push(from, bytes_max as usize).await.map_err(failed)?,
+            Via::Pipe(held) => {
                 let bytes_max = self.pace(shard, held, bytes_max)?;
                 let frames = shard.read(from, bytes_max as usize).await.map_err(failed)?;
                 self.pipes.took(self.rt.now(), held, frames.bytes);
