@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use millstream::engine::env::Tuning;
 use millstream::protocol::messages::{
     DeleteStream, DeregisterConsumer, DescribeConsumer, GetMetadata, ListConsumers, ListStreams, MetadataChange,
-    MoveShard, RegisterConsumer, SetMetadata, SettingsChange, Start, StreamLimits, Subscribe, SubscriptionEnd, Tag,
-    UpdateStream,
+    MoveShard, RegisterConsumer, SetMetadata, SettingsChange, Start, Stats, StreamLimits, Subscribe, SubscriptionEnd,
+    Tag, UpdateStream,
 };
 use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
@@ -342,5 +343,38 @@ fn full_pages() {
             assert_eq!((answer.shards.len(), answer.more), (3, false));
         }
         world.rt().sleep(Duration::from_millis(1)).await;
+    });
+}
+
+/// Goal: consumers who take nothing hold no memory and slow nobody: what they missed comes from disk, all of it, in order.
+#[test]
+fn slow_consumers() {
+    let world = World::with(3, |options| options.tuning = Tuning { tail_bytes_max: 0, ..Tuning::default() });
+    world.sim.block_on(async {
+        let mut conn = world.worker(0).await;
+        let group = conn.create("s", 1, NO_CHANGE).await[0].group;
+        let mut slow = Vec::new();
+        for (nth, addr) in world.ports().into_iter().enumerate() {
+            let id = registered(&mut conn, &format!("c{nth}")).await;
+            let mut reader = world.open(addr).await;
+            subscribed(&mut reader, 7, group, id, 1).await;
+            slow.push(reader);
+        }
+        for n in 0..30u8 {
+            let before = world.sim.now();
+            conn.put(group, "k", &vec![n; 1_000_000]).await;
+            assert!(world.sim.now().since(before) < 200_000, "nobody is waited for");
+        }
+        let read = conn.stat(Stats::Shard(group), "read_bytes_total").await;
+        assert!(read <= 4 * 1_100_000, "{read} bytes were read for those who take one push at a time");
+        for reader in &mut slow {
+            let mut got = Vec::new();
+            while got.len() < 30 {
+                let push = reader.recv().await.unwrap();
+                got.extend(records(&push.body).into_iter().map(|record| record.2[0]));
+                reader.send(&credit(9_999, 7, push.body.len() as u32)).await;
+            }
+            assert_eq!(got, (0..30).collect::<Vec<u8>>());
+        }
     });
 }

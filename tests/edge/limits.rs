@@ -87,7 +87,7 @@ fn keyed_puts_are_throttled_by_record() {
     world.sim.block_on(async {
         let mut conn = world.worker(0).await;
         let shards = conn.create("s", 3, limits(write_records(10))).await;
-        let mut before = vec![0; 3];
+        let mut before = [0; 3];
         for addr in world.ports() {
             let mut conn = world.open(addr).await;
             world.rt().sleep(Duration::from_secs(2)).await;

@@ -480,3 +480,40 @@ fn settings_change_in_the_middle() {
         });
     }
 }
+
+/// Goal: a damaged shard is neither split, merged, scaled nor moved, at any port, and the stream is not left half changed.
+#[test]
+fn damaged_shards_stay() {
+    let world = World::new(3);
+    let group = world.sim.block_on(async {
+        let mut conn = world.worker(0).await;
+        let group = conn.create("s", 2, NO_CHANGE).await[0].group;
+        for _ in 0..5 {
+            conn.put(group, "k", &[7; 10_000]).await;
+        }
+        group
+    });
+    world.sim.kill(world.node);
+    let dir = format!("/shards/{:016x}/", group.0);
+    let files = world.sim.files(world.node);
+    let (path, _) = files.iter().filter(|(path, _)| path.contains(&dir)).max_by_key(|(_, bytes)| *bytes).unwrap();
+    world.sim.flip_bit(world.node, path, 15_000, 3).unwrap();
+    world.start();
+    world.sim.block_on(async {
+        for addr in world.ports() {
+            let mut conn = world.open(addr).await;
+            let before = conn.describe("s").await;
+            assert_eq!(before[0].state, ShardState::Quarantined);
+            let quarantined = ErrorCode::ShardQuarantined;
+            assert_eq!(conn.fails(&split("s", 0, EIGHTH), &[]).await, quarantined);
+            assert_eq!(conn.fails(&merge("s", 1, 0), &[]).await, quarantined);
+            assert_eq!(conn.fails(&scale("s", 4), &[]).await, quarantined);
+            assert_eq!(conn.fails(&moved("s", 0, (before[0].worker.0 + 1) % 3), &[]).await, quarantined);
+            assert_eq!(conn.describe("s").await, before);
+            assert_eq!(status(&mut conn, "s").await.0, StreamStatus::Active);
+            // The others can be.
+            let to = (before[1].worker.0 + 1) % 3;
+            conn.call(&moved("s", 1, to), &[]).await.answer::<MoveShard<'_>>().unwrap().unwrap();
+        }
+    });
+}
