@@ -53,6 +53,12 @@ pub enum CatalogError {
     /// The node holds as many streams as it can.
     #[error("the node holds {STREAMS_MAX} streams, that is its limit")]
     StreamsFull,
+    /// A split would leave more open shards than a stream can have.
+    #[error("the stream would have {open} open shards: up to {SHARDS_PER_STREAM_MAX} are possible")]
+    StreamFull {
+        /// Open shards after the change.
+        open: u32,
+    },
     /// The node cannot hold as many more shards.
     #[error("the node holds {have} shards, {more} more exceed its limit of {SHARDS_MAX}")]
     ShardsFull {
@@ -277,6 +283,7 @@ impl CatalogError {
             | Self::StreamUnknown { .. }
             | Self::ShardCount { .. }
             | Self::StreamsFull
+            | Self::StreamFull { .. }
             | Self::ShardsFull { .. }
             | Self::Retention { .. }
             | Self::RecordBytes { .. }

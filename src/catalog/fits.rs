@@ -116,14 +116,14 @@ impl Catalog {
                 }
                 Ok(())
             }
-            Command::Reshard(Reshard { stream: id, ops, now, .. }) => {
+            Command::Reshard(Reshard { stream: id, ops, by_node, now, .. }) => {
                 let stream = stream(id);
                 let children = reshard::children(stream, ops, *now)?;
                 let open = stream.open_shards().len() + children.len() - reshard::parents(ops);
                 let open = u32::try_from(open).unwrap_or(u32::MAX);
-                // On its way to a target that is within the limit, a stream may be beyond it.
-                if open > SHARDS_PER_STREAM_MAX && stream.scaling().is_none() {
-                    return Err(CatalogError::ShardCount { count: open });
+                // A scaling may have more on its way to a target that was admitted.
+                if open > SHARDS_PER_STREAM_MAX && !by_node {
+                    return Err(CatalogError::StreamFull { open });
                 }
                 self.admits_shards(u32::try_from(children.len()).unwrap_or(u32::MAX))
             }

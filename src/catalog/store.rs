@@ -369,6 +369,18 @@ fn fenced(lease: Option<&Lease>, token: Option<u64>) -> Result<(), StoreError> {
     }
 }
 
+/// Checks the name of a space: 1 to 128 of the characters `a-z`, `A-Z`, `0-9`, `_`, `.`, `:`, `-` and `/`.
+pub fn check_space(space: &str) -> Result<(), StoreError> {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.:-/".contains(&c);
+    let fits = (1..=STORE_SPACE_BYTES_MAX).contains(&space.len());
+    if fits && space.bytes().all(allowed) { Ok(()) } else { Err(StoreError::SpaceInvalid) }
+}
+
+/// Checks a key: 1 to 256 bytes.
+pub fn check_key(key: &str) -> Result<(), StoreError> {
+    if (1..=STORE_KEY_BYTES_MAX).contains(&key.len()) { Ok(()) } else { Err(StoreError::KeyInvalid) }
+}
+
 impl StoreCommand {
     /// The value that it is about.
     #[must_use]
@@ -384,13 +396,8 @@ impl StoreCommand {
     /// Checks the values against the limits of this build.
     pub(super) fn check_limits(&self) -> Result<(), StoreError> {
         let Name { space, key } = self.name();
-        let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.:-/".contains(&c);
-        if space.is_empty() || space.len() > STORE_SPACE_BYTES_MAX || !space.bytes().all(allowed) {
-            return Err(StoreError::SpaceInvalid);
-        }
-        if key.is_empty() || key.len() > STORE_KEY_BYTES_MAX {
-            return Err(StoreError::KeyInvalid);
-        }
+        check_space(space)?;
+        check_key(key)?;
         match self {
             Self::Put { value, .. } if value.len() > STORE_VALUE_BYTES_MAX => {
                 Err(StoreError::ValueBytes { bytes: value.len() })

@@ -440,10 +440,24 @@ impl<R: Runtime> Shard<R> {
     /// As [`Shard::read`], within the stream's limits: a read beyond them is [`ReadError::Throttled`]. For reads that a
     /// client asks for; pushes to registered consumers have limits of their own.
     pub async fn get(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+        self.read_within(from, bytes_max, Meter::read).await
+    }
+
+    /// As [`Shard::get`], for a push that shares the bytes of those who ask, and is no call of anybody.
+    pub async fn push(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+        self.read_within(from, bytes_max, Meter::push).await
+    }
+
+    async fn read_within(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        ask: impl FnOnce(&mut Meter, MonoUs) -> Result<(), Throttled>,
+    ) -> Result<Frames<R::Buf>, ReadError> {
         if !self.metered.get() {
             return self.read(from, bytes_max).await;
         }
-        if let Some(Err(throttled)) = self.with_meter(Meter::read) {
+        if let Some(Err(throttled)) = self.with_meter(ask) {
             self.counters.reads_throttled.set(self.counters.reads_throttled.get() + 1);
             return Err(throttled.into());
         }

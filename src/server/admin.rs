@@ -13,14 +13,16 @@ mod janitor;
 mod reshard;
 mod store;
 
-use std::cell::RefCell;
+pub use reshard::plan_of;
+
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::future;
 
-use crate::catalog::{Command, ConsumerId, CreateStream, Event, Settings, Status, Stream, Tags};
+use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, Stream, Tags};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore, one_shot};
 use crate::runtime::{Runtime, TaskClass};
@@ -48,6 +50,8 @@ pub struct Admin<R: Runtime> {
     /// Streams with storage that is being freed.
     freeing: RefCell<BTreeSet<StreamId>>,
     deadlines: RefCell<Deadlines>,
+    /// The lease that a claim under way takes; see [`store`].
+    claimed: Cell<Option<u64>>,
 }
 
 impl<R: Runtime> Admin<R> {
@@ -59,6 +63,7 @@ impl<R: Runtime> Admin<R> {
             resharding: RefCell::default(),
             freeing: RefCell::default(),
             deadlines: RefCell::new(Deadlines::new(now)),
+            claimed: Cell::new(None),
         })
     }
 
@@ -191,13 +196,24 @@ impl<R: Runtime> Admin<R> {
 
     /// Puts a command into force on every worker, and waits until each has done what it asks.
     async fn propose(&self, worker: &Rc<Worker<R>>, command: Command) -> Result<(), Failure> {
-        let (applied, answers): (Vec<Event>, Vec<OneShot<Answer>>) = {
+        self.propose_and(worker, command, |_| ()).await
+    }
+
+    /// As [`Admin::propose`]; looks at the catalogue as the command left it, before any other one.
+    async fn propose_and<T>(
+        &self,
+        worker: &Rc<Worker<R>>,
+        command: Command,
+        look: impl FnOnce(&Catalog) -> T,
+    ) -> Result<T, Failure> {
+        let (looked, applied, answers): (T, Vec<Event>, Vec<OneShot<Answer>>) = {
             let _turn = self.turn.acquire(1).await;
             self.log.propose(&command).await?;
+            let looked = self.log.with(look);
             let answers =
                 worker.links.iter().flatten().map(|link| link.send(Op::Apply(command.clone()), None)).collect();
             let events = worker.catalog.borrow_mut().apply(&command)?;
-            (events, answers)
+            (looked, events, answers)
         };
         worker.act(applied).await?;
         for answer in answers {
@@ -207,7 +223,7 @@ impl<R: Runtime> Admin<R> {
                 None => return Err(Failure::Draining),
             }
         }
-        Ok(())
+        Ok(looked)
     }
 
     /// Looks at a stream by its name.

@@ -8,6 +8,10 @@ use crate::engine::log::{DrainError, StampError};
 use crate::engine::read::ReadError;
 use crate::engine::recover::RecoverError;
 use crate::engine::shard::{PositionError, PutError};
+use crate::limits::{
+    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STORE_BYTES_MAX,
+    STORE_ITEMS_MAX, STREAMS_MAX, TAGS_MAX,
+};
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::shard::admission::PutRefusal;
 use crate::shard::fanout::InUse;
@@ -69,10 +73,10 @@ pub enum Failure {
     /// A newer subscription of the consumer has the pipe now.
     #[error("a newer subscription of the same consumer took over")]
     TakenOver,
-    /// Somebody holds the lease.
-    #[error("{owner} holds the lease")]
+    /// Somebody holds the lease. Said as the holder's name alone: clients compare it with their own.
+    #[error("{owner}")]
     LeaseHeld {
-        /// Who, by a name of its own choice.
+        /// Who.
         owner: String,
         /// By which grant.
         token: u64,
@@ -160,7 +164,12 @@ impl Failure {
             Self::Invalid(_) => (ErrorCode::InvalidArgument, 0, 0),
             Self::Io(_) => (ErrorCode::Internal, 0, 0),
         };
-        ErrorAnswer::new(code).details(a, b).message(self.to_string())
+        let answer = ErrorAnswer::new(code).details(a, b).message(self.to_string());
+        match code {
+            // The first detail says exactly when there is room.
+            ErrorCode::Throttled => answer.retry_after(u32::try_from(a.div_ceil(1_000)).unwrap_or(u32::MAX)),
+            _ => answer,
+        }
     }
 }
 
@@ -200,19 +209,21 @@ fn read(error: &ReadError) -> (ErrorCode, u64, u64) {
 
 fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
     let plain = |code| (code, 0, 0);
+    let limit = |limit: u64| (ErrorCode::LimitExceeded, limit, 0);
     match error {
         CatalogError::NameTaken { .. } => plain(ErrorCode::StreamExists),
         CatalogError::StreamUnknown { .. } => plain(ErrorCode::StreamNotFound),
         // A change of its shards that is under way forbids another one; anything else comes and goes by itself.
         CatalogError::StatusWrong { status: Status::Updating, .. } => plain(ErrorCode::ReshardInProgress),
         CatalogError::StatusWrong { .. } => plain(ErrorCode::StreamNotActive),
-        CatalogError::StreamsFull
-        | CatalogError::ShardsFull { .. }
-        | CatalogError::ModeSwitches
-        | CatalogError::Scalings
-        | CatalogError::ShardNumbersUsedUp { .. }
-        | CatalogError::TagsFull => plain(ErrorCode::LimitExceeded),
-        CatalogError::ConsumersFull { max } => (ErrorCode::LimitExceeded, *max as u64, 0),
+        CatalogError::StreamsFull => limit(STREAMS_MAX as u64),
+        CatalogError::StreamFull { .. } => limit(SHARDS_PER_STREAM_MAX.into()),
+        CatalogError::ShardsFull { .. } => limit(SHARDS_MAX as u64),
+        CatalogError::ModeSwitches => limit(AWS_MODE_SWITCHES_PER_DAY as u64),
+        CatalogError::Scalings => limit(AWS_SCALINGS_PER_DAY as u64),
+        CatalogError::ShardNumbersUsedUp { .. } => limit(u32::MAX.into()),
+        CatalogError::TagsFull => limit(TAGS_MAX as u64),
+        CatalogError::ConsumersFull { max } => limit(*max as u64),
         CatalogError::ShardUnknown { .. } => plain(ErrorCode::ShardNotFound),
         CatalogError::ModeWrong { .. } => plain(ErrorCode::WrongMode),
         CatalogError::HasConsumers { count, .. } => (ErrorCode::HasConsumers, *count as u64, 0),
@@ -248,7 +259,10 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
 
 fn store(error: &StoreError) -> (ErrorCode, u64, u64) {
     match error {
-        StoreError::Full { .. } => (ErrorCode::StoreFull, 0, 0),
+        StoreError::Full { items, .. } if *items >= STORE_ITEMS_MAX => {
+            (ErrorCode::StoreFull, STORE_ITEMS_MAX as u64, 0)
+        }
+        StoreError::Full { .. } => (ErrorCode::StoreFull, STORE_BYTES_MAX as u64, 0),
         StoreError::Absent | StoreError::VersionWrong { current: None } => (ErrorCode::VersionMismatch, 0, 0),
         StoreError::VersionWrong { current: Some(version) } => (ErrorCode::VersionMismatch, *version, 1),
         StoreError::LeaseHeld { token, .. } => (ErrorCode::LeaseLost, *token, 0),

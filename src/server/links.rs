@@ -139,6 +139,7 @@ impl Link {
             // These wait for records, for the disk, or for other changes.
             Op::Wait { .. }
             | Op::Make(_)
+            | Op::Watch { .. }
             | Op::Seal(_)
             | Op::HandOver(_)
             | Op::TakeBack(_)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::catalog::plan::Plan;
 use crate::catalog::{
     Catalog, Command, Consumer, Item, ReshardOp, Settings, SettingsChange, Shard, ShardMetrics, StoreCommand, Tags,
 };
@@ -13,7 +14,7 @@ use crate::format::node::NodeFile;
 use crate::protocol::messages::ReadState;
 use crate::server::failure::Failure;
 use crate::server::pipes::{Asked, Held};
-use crate::server::worker::EachPut;
+use crate::server::worker::{EachPut, Via};
 use crate::shard::fanout::Ticket;
 use crate::shard::position::{Bounds, Start};
 use crate::types::{GroupId, Offset, ProducerStamp, ShardNumber, StreamId, Traffic, WorkerId};
@@ -94,8 +95,8 @@ pub enum Op {
         from: Offset,
         /// How much at most.
         bytes_max: u32,
-        /// The pipe of a registered consumer that is read through.
-        pipe: Option<Held>,
+        /// On whose account.
+        via: Via,
     },
     /// Wait until there is something to read. Apart from [`Op::Get`], so that waiting holds no room for bytes.
     Wait {
@@ -105,8 +106,17 @@ pub enum Op {
         from: Offset,
         /// How long at most.
         wait_ms: u32,
-        /// The pipe of a registered consumer that is read through.
+        /// On whose account.
+        via: Via,
+    },
+    /// Wait until a subscription that may not be sent records has something to learn.
+    Watch {
+        /// The shard.
+        group: GroupId,
+        /// The pipe of a registered consumer that it reads through.
         pipe: Option<Held>,
+        /// Where the shard ends, if the subscription knows that.
+        end: Option<Offset>,
     },
     /// Resolve a position.
     Position {
@@ -294,6 +304,13 @@ pub enum AdminDone {
         /// The shards that were opened.
         children: Vec<Shard>,
     },
+    /// Of [`AdminOp::Scale`].
+    Scaled {
+        /// The catalogue's version after the last step.
+        version: u64,
+        /// The steps that were taken.
+        plan: Plan,
+    },
     /// Of [`AdminOp::Register`].
     Registered {
         /// The catalogue's version after the change.
@@ -342,6 +359,8 @@ pub enum Answer {
     Get(Result<(Bytes, ReadState), Failure>),
     /// Of [`Op::Wait`]: look again.
     Waited,
+    /// Of [`Op::Watch`]: where the shard ends, if it is closed.
+    Watched(Result<Option<Offset>, Failure>),
     /// Of [`Op::Position`].
     Position(Result<(Offset, Bounds), Failure>),
     /// Of [`Op::TakePipe`].

@@ -19,14 +19,11 @@ use crate::protocol::messages::{PutKeyed, PutKeyedAnswer, RecordResult};
 use crate::protocol::{BodyChecksumMismatch, ErrorAnswer, ErrorCode};
 use crate::runtime::Runtime;
 use crate::runtime::local::{OneShot, one_shot};
-use crate::server::failure::Failure;
+use crate::server::failure::{Failure, PUT_WAIT_MS};
 use crate::server::mail::{Answer, Op};
 use crate::server::worker::{EachPut, Home, Waiter, Worker};
 use crate::shard::admission::PutRefusal;
-use crate::types::{Durability, GroupId, HashKey, ShardNumber};
-
-/// How often records are routed again that a shard refused because it was closed or moved.
-const REROUTES_MAX: u32 = 10;
+use crate::types::{Durability, GroupId, HashKey, ShardNumber, StreamId};
 
 /// Pause before they are: the catalogue of this worker may be a moment behind.
 const REROUTE_PAUSE_MS: u64 = 2;
@@ -56,7 +53,9 @@ enum Pending {
 
 /// A keyed put that was taken: everything is on its way to the disk, in the order of the requests.
 pub struct Taken {
-    stream: String,
+    /// Not its name: another stream may have that by now.
+    stream: StreamId,
+    name: String,
     shares: Vec<(Share, Pending)>,
     durability: Durability,
     record_count: u32,
@@ -73,10 +72,10 @@ pub async fn take<R: Runtime>(
     if computed != body_crc {
         return Err(BodyChecksumMismatch { stored: body_crc, computed }.answer());
     }
-    let (shares, durability) = route(worker, put, body)?;
-    let stream = put.stream.to_owned();
-    let shares = send_all(worker, &stream, shares).await;
-    Ok(Taken { stream, shares, durability, record_count: put.record_count })
+    let (stream, shares, durability) = route(worker, put, body)?;
+    let name = put.stream.to_owned();
+    let shares = send_all(worker, &name, shares).await;
+    Ok(Taken { stream, name, shares, durability, record_count: put.record_count })
 }
 
 impl Taken {
@@ -85,11 +84,13 @@ impl Taken {
         let nothing = RecordResult::failed(ShardNumber(0), ErrorCode::Internal);
         let mut results = vec![nothing; self.record_count as usize];
         let mut shares = self.shares;
-        for round in 0.. {
+        // Rounds of a scaling, each with shards that close, may follow each other: as long as any put waits for its shard.
+        let deadline = worker.rt.now().plus(PUT_WAIT_MS * 1_000);
+        loop {
             let mut again = Vec::new();
             for (share, pending) in shares {
                 match pending.outcome().await {
-                    Err(failure) if round < REROUTES_MAX && is_elsewhere(&failure) => again.push(share),
+                    Err(failure) if is_elsewhere(&failure) && worker.rt.now() < deadline => again.push(share),
                     outcome => share.settle(&outcome, &mut results),
                 }
             }
@@ -97,8 +98,8 @@ impl Taken {
                 break;
             }
             worker.rt.sleep(Duration::from_millis(REROUTE_PAUSE_MS)).await;
-            shares = match reroute(worker, &self.stream, &again) {
-                Ok(rerouted) => send_all(worker, &self.stream, rerouted).await,
+            shares = match reroute(worker, self.stream, &self.name, &again) {
+                Ok(rerouted) => send_all(worker, &self.name, rerouted).await,
                 // The stream is gone.
                 Err(failure) => {
                     let outcome = Err(failure);
@@ -113,11 +114,12 @@ impl Taken {
 
 /// Whether nothing was stored because the shard's keys, or the shard itself, are elsewhere now.
 fn is_elsewhere(failure: &Failure) -> bool {
-    match failure {
-        Failure::Put(PutError::Refused(PutRefusal::Closed | PutRefusal::Moving)) => true,
-        Failure::ShardMoving(_) | Failure::ShardUnknown(_) => true,
-        _ => false,
-    }
+    matches!(
+        failure,
+        Failure::Put(PutError::Refused(PutRefusal::Closed | PutRefusal::Moving))
+            | Failure::ShardMoving(_)
+            | Failure::ShardUnknown(_)
+    )
 }
 
 impl Pending {
@@ -218,7 +220,7 @@ fn route<R: Runtime>(
     worker: &Worker<R>,
     put: &PutKeyed<'_>,
     body: &[u8],
-) -> Result<(BTreeMap<GroupId, Share>, Durability), ErrorAnswer<'static>> {
+) -> Result<(StreamId, BTreeMap<GroupId, Share>, Durability), ErrorAnswer<'static>> {
     let catalog = worker.catalog.borrow();
     let stream =
         catalog.stream_by_name(put.stream).ok_or_else(|| Failure::StreamUnknown(put.stream.to_owned()).answer())?;
@@ -235,27 +237,35 @@ fn route<R: Runtime>(
         router.add(&body[start..end], record.key, place, put.hash_keys.get(place));
         (start, place) = (end, place + 1);
     }
-    Ok((router.end(), stream.settings.durability))
+    Ok((stream.id, router.end(), stream.settings.durability))
 }
 
 /// Sorts the records of refused shares by the shards of now.
 fn reroute<R: Runtime>(
     worker: &Worker<R>,
-    stream: &str,
+    stream: StreamId,
+    name: &str,
     refused: &[Share],
 ) -> Result<BTreeMap<GroupId, Share>, Failure> {
     let catalog = worker.catalog.borrow();
-    let stream = catalog.stream_by_name(stream).ok_or_else(|| Failure::StreamUnknown(stream.to_owned()))?;
-    let mut router = Router::new(worker, stream);
+    let stream = catalog.stream(stream).filter(|stream| stream.status.is_serving());
+    let stream = stream.ok_or_else(|| Failure::StreamUnknown(name.to_owned()))?;
+    // In the order of the request: those of two parents meet in the child of a merge.
+    let mut all = Vec::new();
     for share in refused {
         let mut records = Records::new(&share.body);
         let mut start = 0;
         for (place, explicit) in share.records.iter().zip(&share.explicit) {
             let record = records.next().and_then(Result::ok).expect("records were checked when they were routed first");
             let end = records.offset();
-            router.add(&share.body[start..end], record.key, *place, *explicit);
+            all.push((*place, &share.body[start..end], record.key, *explicit));
             start = end;
         }
+    }
+    all.sort_unstable_by_key(|(place, ..)| *place);
+    let mut router = Router::new(worker, stream);
+    for (place, record, key, explicit) in all {
+        router.add(record, key, place, explicit);
     }
     Ok(router.end())
 }

@@ -27,7 +27,7 @@ use crate::server::mail::{AdminDone, AdminOp, Answer, Op, Scope};
 use crate::server::outbox::Outbox;
 use crate::server::put_keyed;
 use crate::server::subscription::{Source, Subscription};
-use crate::server::worker::{Got, Home, Worker};
+use crate::server::worker::{Got, Home, Via, Worker};
 use crate::shard::fanout::Manner;
 use crate::shard::position::Bounds;
 
@@ -200,7 +200,8 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            let got = async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, None, &outbox).await) };
+            let got =
+                async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, Via::Call, &outbox).await) };
             // Nobody waits for records on behalf of a client that is gone.
             let over = async {
                 outbox.over().await;
@@ -224,7 +225,10 @@ impl<R: Runtime> Requests<R> {
             None
         };
         if let Some(code) = error {
-            return self.outbox.fail(Opcode::Subscribe as u8, correlation, &ErrorAnswer::new(code));
+            let limit =
+                if code == ErrorCode::TooManySubscriptions { SUBSCRIPTIONS_PER_CONNECTION_MAX as u64 } else { 0 };
+            let error = ErrorAnswer::new(code).details(limit, 0);
+            return self.outbox.fail(Opcode::Subscribe as u8, correlation, &error);
         }
         let subscription = Subscription::new(correlation, subscribe.credit);
         subscriptions.insert(correlation, Rc::clone(&subscription));
@@ -326,12 +330,13 @@ fn page(limit: u32) -> usize {
 /// Finds where a subscription begins, and takes the pipe it reads through.
 async fn open_source<R: Runtime>(worker: &Rc<Worker<R>>, subscribe: &Subscribe) -> Result<(Source, Bounds), Failure> {
     let group = subscribe.group;
+    let owner = worker.owner(group);
     let (from, bounds) = worker.position(group, translate::start(subscribe.start)).await?;
     let pipe = match subscribe.consumer {
         0 => None,
         consumer => Some(worker.take_pipe(group, ConsumerId(consumer), Manner::Native).await?),
     };
-    Ok((Source { group, from, pipe }, bounds))
+    Ok((Source { group, owner, from, pipe }, bounds))
 }
 
 const fn put_answer(receipt: &Receipt) -> PutAnswer {

@@ -4,6 +4,7 @@
 //! from memory if they are still there, else from disk. Producers and other readers never wait for it.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::runtime::local::Notify;
 use crate::server::failure::Failure;
 use crate::server::outbox::{Body, Outbox};
 use crate::server::pipes::Held;
-use crate::server::worker::{Got, Worker, wait_out};
-use crate::types::{GroupId, Offset};
+use crate::server::worker::{Got, Via, Worker, wait_out};
+use crate::types::{GroupId, Offset, WorkerId};
 
 /// How long a subscription leaves a shard alone that lets nobody wait.
 const REOPEN_PAUSE_MS: u64 = 50;
@@ -33,6 +34,8 @@ const CHILDREN_PAUSE_MS: u64 = 2;
 pub struct Source {
     /// The shard.
     pub group: GroupId,
+    /// Who had the shard when the subscription began: it ends when the shard moves, so that the client can move after it.
+    pub owner: Option<WorkerId>,
     /// The first record.
     pub from: Offset,
     /// The pipe of the registered consumer that it reads for.
@@ -71,8 +74,9 @@ impl Subscription {
     /// more can be read.
     pub async fn run<R: Runtime>(self: Rc<Self>, worker: Rc<Worker<R>>, outbox: Rc<Outbox<R>>, source: Source) {
         let mut next = source.from;
+        let mut watching = Watching::default();
         let end = loop {
-            let pushed = async { Some(self.push(&worker, &outbox, &source, next).await) };
+            let pushed = async { Some(self.push(&worker, &outbox, &source, next, &mut watching).await) };
             let cancelled = async {
                 self.changed.until(|| self.cancelled.get().then_some(())).await;
                 None
@@ -92,28 +96,64 @@ impl Subscription {
             }
         };
         let children = if end.is_none() { children(&worker, source.group).await } else { Vec::new() };
-        let last = SubscriptionEnd { next_offset: next, error: end.map(|failure| failure.answer()), children };
+        let last = SubscriptionEnd { next_offset: next, error: end.map(|failure| worker.error(&failure)), children };
         outbox.push(Envelope::last_push(self.correlation), &last, Body::Empty);
     }
 
-    /// One push, when there is something to push and leave to push it.
-    async fn push<R: Runtime>(
+    /// Resolves once there is credit: to false. Or, since a last push needs none, once the shard has ended at `from`: to
+    /// true, or to why the subscription ends.
+    async fn wait_for_credit<'a, R: Runtime>(
         &self,
-        worker: &Rc<Worker<R>>,
+        worker: &'a Rc<Worker<R>>,
+        source: &Source,
+        from: Offset,
+        watching: &mut Watching<'a>,
+    ) -> Result<bool, Failure> {
+        while self.credit.get() <= 0 {
+            if worker.is_draining() {
+                return Err(Failure::Draining);
+            }
+            let Source { group, pipe, .. } = *source;
+            let end = watching.end;
+            if end == Some(from) {
+                return Ok(true);
+            }
+            let watch = watching.watch.get_or_insert_with(|| Box::pin(worker.watch(group, pipe, end)));
+            let granted = async {
+                let granted = self.changed.until(|| (self.credit.get() > 0).then_some(()));
+                future::or(granted, worker.drained()).await;
+                None
+            };
+            let watched = async { Some(watch.await) };
+            if let Some(watched) = future::or(granted, watched).await {
+                watching.watch = None;
+                watching.end = watched?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// One push, when there is something to push and leave to push it.
+    async fn push<'a, R: Runtime>(
+        &self,
+        worker: &'a Rc<Worker<R>>,
         outbox: &Outbox<R>,
         source: &Source,
         from: Offset,
+        watching: &mut Watching<'a>,
     ) -> Result<Pushed, Failure> {
-        let granted = self.changed.until(|| (self.credit.get() > 0).then_some(()));
-        future::or(granted, worker.drained()).await;
-        if self.credit.get() <= 0 {
-            return Err(Failure::Draining);
+        if self.wait_for_credit(worker, source, from, watching).await? {
+            return Ok(Pushed { next: from, is_end: true });
+        }
+        if worker.owner(source.group) != source.owner {
+            return Err(worker.not_here(source.group));
         }
         let bytes_max = self.credit.get().clamp(1, READ_BYTES_MAX.into());
         let bytes_max = u32::try_from(bytes_max).expect("clamped to a u32");
         let began = worker.rt.now();
         let Source { group, pipe, .. } = *source;
-        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, pipe, outbox).await;
+        let via = pipe.map_or(Via::Shared, Via::Pipe);
+        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, outbox).await;
         let Got { body, state, _turn } = match got {
             Ok(got) => got,
             // A push that meets the stream's limits is paced, not refused.
@@ -141,6 +181,18 @@ impl Subscription {
         }
         Ok(Pushed { next: state.next_offset, is_end: state.end_of_shard })
     }
+}
+
+/// A look at a shard that is under way; see [`Worker::watch`].
+type Watch<'a> = Pin<Box<dyn Future<Output = Result<Option<Offset>, Failure>> + 'a>>;
+
+/// What a subscription without credit waits for. One look at the shard is under way at most, however often credit comes and
+/// goes meanwhile.
+#[derive(Default)]
+struct Watching<'a> {
+    watch: Option<Watch<'a>>,
+    /// Where the shard ends, once it is known to be closed.
+    end: Option<Offset>,
 }
 
 /// What came of one push.

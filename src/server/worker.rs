@@ -10,9 +10,9 @@ mod reads;
 mod stats;
 
 pub use puts::{EachPut, Waiter};
-pub use reads::{Got, wait_out};
+pub use reads::{Got, Via, wait_out};
 
-use crate::catalog::{self, Catalog, Status, Stream};
+use crate::catalog::{Catalog, Status};
 use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
@@ -147,12 +147,15 @@ impl<R: Runtime> Worker<R> {
             return Ok(Home::Here(shard));
         }
         let catalog = self.catalog.borrow();
-        let (stream, shard) = catalog.shard(group).ok_or(Failure::ShardUnknown(group))?;
+        let (_, shard) = catalog.shard(group).ok_or(Failure::ShardUnknown(group))?;
         let owner = shard.worker(self.count);
         match &self.links[usize::from(owner.0)] {
             Some(link) => Ok(Home::There(Rc::clone(link))),
             // Ours, and not open: about to be, or on its way out or in.
-            None => Err(away(stream, shard)),
+            None => {
+                drop(catalog);
+                Err(self.not_here(group))
+            }
         }
     }
 
@@ -211,14 +214,15 @@ impl<R: Runtime> Worker<R> {
     /// Carries out what another worker, or the catalogue on this one, asks for.
     pub async fn serve_async(self: &Rc<Self>, op: Op) -> Answer {
         match op {
-            Op::Wait { group, from, wait_ms, pipe } => {
+            Op::Wait { group, from, wait_ms, via } => {
                 if let Some(shard) = self.shards.get(group) {
-                    self.wait_here(&shard, from, wait_ms, pipe).await;
+                    self.wait_here(&shard, from, wait_ms, via).await;
                 }
                 Answer::Waited
             }
-            Op::Get { group, from, bytes_max, pipe } => Answer::Get(match self.shards.get(group) {
-                Some(shard) => self.read_here(&shard, from, bytes_max, pipe).await.map(Got::copied),
+            Op::Watch { group, pipe, end } => Answer::Watched(self.watch_here(group, pipe, end).await),
+            Op::Get { group, from, bytes_max, via } => Answer::Get(match self.shards.get(group) {
+                Some(shard) => self.read_here(&shard, from, bytes_max, via).await.map(Got::copied),
                 None => Err(self.not_here(group)),
             }),
             Op::Position { group, start } => Answer::Position(match self.shards.get(group) {
@@ -257,22 +261,18 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Why a shard that was asked for is not here.
-    fn not_here(&self, group: GroupId) -> Failure {
-        match self.catalog.borrow().shard(group) {
-            Some((stream, shard)) => away(stream, shard),
-            None => Failure::ShardUnknown(group),
-        }
+    /// Who has the shard, by this worker's copy of the catalogue.
+    pub fn owner(&self, group: GroupId) -> Option<WorkerId> {
+        self.catalog.borrow().shard(group).map(|(_, shard)| shard.worker(self.count))
     }
-}
 
-/// Why a shard that the catalogue knows is not where it belongs.
-fn away(stream: &Stream, shard: &catalog::Shard) -> Failure {
-    match stream.status {
-        Status::Creating => Failure::StreamNotActive(stream.status),
-        Status::Active | Status::Updating if shard.is_readable() => Failure::ShardMoving(shard.group),
-        Status::Active | Status::Updating if shard.is_pending() => Failure::StreamNotActive(stream.status),
-        // What is being freed is gone, as far as anybody outside is concerned.
-        Status::Active | Status::Updating | Status::Deleting => Failure::ShardUnknown(shard.group),
+    /// Why a shard that was asked for is not where it was thought to be.
+    pub fn not_here(&self, group: GroupId) -> Failure {
+        match self.catalog.borrow().shard(group) {
+            Some((stream, _)) if stream.status == Status::Deleting => Failure::ShardUnknown(group),
+            Some((_, shard)) if shard.is_readable() => Failure::ShardMoving(group),
+            Some((stream, shard)) if shard.is_pending() => Failure::StreamNotActive(stream.status),
+            _ => Failure::ShardUnknown(group),
+        }
     }
 }

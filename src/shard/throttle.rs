@@ -197,6 +197,11 @@ impl ReadLimiter {
         Ok(())
     }
 
+    /// Asks for a read that no call stands for: only what was read before counts.
+    pub fn push(&mut self, now: MonoUs) -> Result<(), Throttled> {
+        verdict(self.bytes.wait_us(now, 0))
+    }
+
     /// The read that was let through gave this many bytes.
     pub fn took(&mut self, now: MonoUs, bytes: u64) {
         self.bytes.refill(now);

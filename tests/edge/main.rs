@@ -1,8 +1,14 @@
-//! The edge of a whole node on the simulator, from raw connections: bad input, bounds, forwarding, draining.
+//! The edge of a whole node on the simulator, from raw connections: bad input, bounds, forwarding, draining, live
+//! streams, consumers, limits, the store.
 #![cfg(feature = "sim")]
 
 mod bounds;
+mod consumers;
 mod ending;
 mod forwarding;
 mod input;
+mod limits;
+mod live;
+mod store;
+mod traffic;
 mod world;

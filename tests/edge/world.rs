@@ -143,6 +143,15 @@ impl World {
 pub const HELLO: Hello<'static> =
     Hello { version_min: VERSION_MIN, version_max: VERSION, features: 0, client: "edge", token: b"" };
 
+/// What a request was refused with.
+#[derive(Debug)]
+pub struct Refusal {
+    pub code: ErrorCode,
+    pub retry_after_ms: u32,
+    pub details: (u64, u64),
+    pub message: String,
+}
+
 /// A raw connection.
 pub struct Conn {
     read: SimReadHalf,
@@ -234,9 +243,24 @@ impl Conn {
         answer
     }
 
+    /// The error that answers a request, with its details.
+    pub async fn refused<O: Operation>(&mut self, args: &O, body: &[u8]) -> Refusal {
+        let message = self.call(args, body).await;
+        let code = error(&message);
+        let answer = ErrorAnswer::decode(&message.args).unwrap();
+        let details = (answer.detail_a, answer.detail_b);
+        Refusal { code, retry_after_ms: answer.retry_after_ms, details, message: answer.message.to_string() }
+    }
+
     /// The error that answers a request.
     pub async fn fails<O: Operation>(&mut self, args: &O, body: &[u8]) -> ErrorCode {
         error(&self.call(args, body).await)
+    }
+
+    /// The error that answers a request, if it is one.
+    pub async fn fails_or_not<O: Operation>(&mut self, args: &O) -> Option<ErrorCode> {
+        let answer = self.call(args, &[]).await;
+        (answer.head.kind == Kind::Error).then(|| error(&answer))
     }
 
     /// Fails unless the connection can still be used.

@@ -98,6 +98,11 @@ impl Meter {
         self.read.call(now)
     }
 
+    /// Asks for a push that shares the allowance of reads.
+    pub(super) fn push(&mut self, now: MonoUs) -> Result<(), Throttled> {
+        self.read.push(now)
+    }
+
     /// A read gave so many bytes.
     pub(super) fn took(&mut self, now: MonoUs, bytes: u64) {
         self.read.took(now, bytes);

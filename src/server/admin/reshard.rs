@@ -23,8 +23,8 @@ use std::time::Duration;
 use futures_lite::future;
 
 use super::Admin;
-use crate::catalog::plan::{self, Step};
-use crate::catalog::{Catalog, Command, PendingReshard, Placed, Reshard, ReshardOp, Shard, Stream};
+use crate::catalog::plan::{self, Plan, Step};
+use crate::catalog::{Catalog, CatalogError, Command, PendingReshard, Placed, Reshard, ReshardOp, Shard, Stream};
 use crate::engine::catalog::ProposeError;
 use crate::engine::log::End;
 use crate::runtime::local::{Semaphore, join_all, one_shot};
@@ -70,6 +70,12 @@ impl Next {
             None => Self::Reached,
         }
     }
+}
+
+/// How a stream comes to a number of equal shards.
+pub fn plan_of(stream: &Stream, target: u32) -> Plan {
+    let open: Vec<_> = stream.open_shards().map(|shard| shard.range).collect();
+    Plan::new(&open, target)
 }
 
 /// A step of a plan, which names ranges, as an operation on the shards that have these ranges.
@@ -137,10 +143,24 @@ impl<R: Runtime> Admin<R> {
         name: &str,
         target: u32,
     ) -> Result<AdminDone, Failure> {
-        let stream = self.with_stream(name, |stream| stream.id)?;
-        self.propose(worker, Command::ScaleStream { stream, target, now: worker.rt.wall() }).await?;
+        let (stream, damaged) = self.with_stream(name, |stream| {
+            let quarantined = worker.quarantined.borrow();
+            let damaged = stream.open_shards().map(|shard| shard.group).find(|group| quarantined.contains(group));
+            (stream.id, damaged)
+        })?;
+        // The end of a damaged log is not known; the stream would be updating until it is repaired.
+        if let Some(group) = damaged {
+            return Err(Failure::Quarantined(group));
+        }
+        let command = Command::ScaleStream { stream, target, now: worker.rt.wall() };
+        // Of the shards as they were when it came into force: nobody has taken a step yet.
+        let plan =
+            self.propose_and(worker, command, |catalog| catalog.stream(stream).map(|s| plan_of(s, target))).await?;
         self.settle_within(worker, stream, SCALE_WAIT_MS).await?;
-        Ok(self.version_done())
+        let plan = plan.ok_or_else(|| Failure::StreamUnknown(name.to_owned()))?;
+        // It may have ended because the stream was deleted.
+        let version = self.with_stream(name, |_| self.log.with(Catalog::version))?;
+        Ok(AdminDone::Scaled { version, plan })
     }
 
     /// [`Admin::settle`], for a client that does not wait for ever: what has begun goes on without it.
@@ -152,8 +172,10 @@ impl<R: Runtime> Admin<R> {
             loop {
                 match this.settle(&here, stream).await {
                     Ok(()) => return fill.fill(Ok(())),
-                    // Given up.
-                    Err(error @ Failure::Catalog(_)) => return fill.fill(Err(error)),
+                    // It does not go on: the stream was deleted, or a scaling given up.
+                    Err(Failure::Catalog(error)) if !error.is_retryable() => {
+                        return fill.fill(Err(Failure::Catalog(error)));
+                    }
                     // From then on it is tended with everything else.
                     Err(_) if here.rt.now() >= deadline || here.is_draining() => return,
                     Err(error) => tracing::warn!(%stream, %error, "a reshard cannot be finished yet"),
@@ -186,13 +208,15 @@ impl<R: Runtime> Admin<R> {
                 Next::Begin(ops) => {
                     let (now, workers) = (worker.rt.wall(), worker.count);
                     let reshard = Reshard { stream, ops, by_node: true, now, workers };
-                    if let Err(error) = self.propose(worker, Command::Reshard(reshard)).await {
-                        if let Failure::Catalog(error) = &error {
-                            // It does not fit, and will not: the node has no room for as many shards, say.
-                            tracing::error!(%stream, %error, "the scaling of a stream is given up");
+                    match self.propose(worker, Command::Reshard(reshard)).await {
+                        // The node has no room for so many shards: it would not go on by itself, and keep the stream
+                        // from every other change.
+                        Err(Failure::Catalog(error)) if !error.is_retryable() => {
+                            tracing::error!(%stream, %error, "a scaling is given up");
                             self.propose(worker, Command::ScaleDone { stream }).await?;
+                            return Err(Failure::Catalog(error));
                         }
-                        return Err(error);
+                        begun => begun?,
                     }
                 }
                 Next::Reached => self.propose(worker, Command::ScaleDone { stream }).await?,
@@ -286,13 +310,19 @@ impl<R: Runtime> Admin<R> {
         if to.0 >= worker.count {
             return Err(Failure::Invalid("the node has no such worker"));
         }
-        let (stream, found) = self.with_stream(name, |stream| (stream.id, stream.shard(shard).cloned()))?;
-        let Some(found) = found else { return Err(Failure::Invalid("the stream has no such shard")) };
+        let stream = self.with_stream(name, |stream| stream.id)?;
+        let _turn = self.shard_turn(stream).acquire(1).await;
+        // Where it is now that nobody else moves it.
+        let found =
+            self.with_stream(name, |stream| stream.shard(shard).filter(|shard| shard.is_readable()).cloned())?;
+        let found = found.ok_or_else(|| CatalogError::ShardUnknown { name: name.to_owned(), shard })?;
         let from = found.worker(worker.count);
         if from == to {
             return Ok(self.version_done());
         }
-        let _turn = self.shard_turn(stream).acquire(1).await;
+        if worker.quarantined.borrow().contains(&found.group) {
+            return Err(Failure::Quarantined(found.group));
+        }
         let command = Command::MoveShard { stream, shard, to };
         // Before the shard is disturbed.
         self.log.with(|catalog| catalog.check(&command))?;

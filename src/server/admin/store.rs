@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::Admin;
+use crate::catalog::store::{check_key, check_space};
 use crate::catalog::{Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError};
 use crate::runtime::Runtime;
 use crate::server::failure::Failure;
@@ -21,41 +22,40 @@ impl<R: Runtime> Admin<R> {
                 self.claim(worker, name, owner, ttl_ms, take_from).await
             }
             StoreOp::Change(command) => self.put_or_release(worker, command).await,
-            StoreOp::Get { space, key } => Ok(self.log.with(|catalog| {
-                let item = catalog.store().get(&space, &key);
-                let items = item.map(|item| self.stored(now, &space, &key, item)).into_iter().collect();
-                StoreDone::Items(items, false)
-            })),
+            StoreOp::Get { space, key } => {
+                check_space(&space).and_then(|()| check_key(&key)).map_err(|error| Failure::Catalog(error.into()))?;
+                Ok(self.log.with(|catalog| {
+                    let item = catalog.store().get(&space, &key);
+                    let items = item.map(|item| self.stored(now, &space, &key, item)).into_iter().collect();
+                    StoreDone::Items(items, false)
+                }))
+            }
             StoreOp::List { space, prefix, after, limit } => {
+                check_space(&space).map_err(|error| Failure::Catalog(error.into()))?;
                 Ok(self.log.with(|catalog| self.list(catalog, now, (&space, &prefix, &after), limit)))
             }
-            StoreOp::Renew { space, renewals } => Ok(self.log.with(|catalog| {
-                let renew = |(key, token): &(String, u64)| {
-                    let lease = catalog.store().get(&space, key).and_then(|item| item.lease.as_ref());
-                    let Some(lease) = lease.filter(|lease| lease.token == *token) else { return false };
-                    self.deadlines.borrow_mut().extend(now, &space, key, *token, lease.ttl_ms);
-                    true
-                };
-                StoreDone::Held(renewals.iter().map(renew).collect())
-            })),
+            StoreOp::Renew { space, renewals } => self.renew(worker, &space, &renewals).await,
         }
     }
 
     async fn put_or_release(&self, worker: &Worker<R>, command: StoreCommand) -> Result<StoreDone, Failure> {
         let name = command.name().clone();
-        let (is_deletion, whatever, is_fenced) = match &command {
-            StoreCommand::Delete { expect, token, .. } => (true, *expect == Expect::Any, token.is_some()),
+        let (is_deletion, takes_nothing, is_fenced) = match &command {
+            StoreCommand::Delete { expect, token, .. } => {
+                (true, !matches!(expect, Expect::Version(_)), token.is_some())
+            }
             StoreCommand::Put { token, .. } => (false, false, token.is_some()),
             StoreCommand::Claim { .. } | StoreCommand::Release { .. } => (false, false, true),
         };
+        let _turn = self.turn.acquire(1).await;
         let version = match self.change(command).await {
             Ok((version, _)) => version,
             Err(Failure::Catalog(CatalogError::Store(error))) => {
                 return match error {
-                    // Nothing there, and nothing wanted.
-                    StoreError::Absent if is_deletion && whatever => Ok(StoreDone::Deleted(false)),
-                    StoreError::LeaseHeld { .. } if !is_fenced => {
-                        Err(self.lease_held(worker, &name).unwrap_or(Failure::Catalog(error.into())))
+                    // Nothing there, and nothing else was wanted.
+                    StoreError::Absent if is_deletion && takes_nothing => Ok(StoreDone::Deleted(false)),
+                    StoreError::LeaseHeld { owner, token } if !is_fenced => {
+                        Err(self.lease_held(worker.rt.now(), &name, owner, token))
                     }
                     StoreError::LeaseHeld { .. } | StoreError::LeaseOver { .. } => {
                         Err(Failure::LeaseLost { current: self.token_of(&name) })
@@ -80,6 +80,9 @@ impl<R: Runtime> Admin<R> {
     }
 
     /// Grants a lease that nobody has, that has run out, or that is to be taken from its holder.
+    ///
+    /// Whether it has run out is decided in the claim's turn, and stays so until the claim is in force or has failed: a
+    /// holder who renews meanwhile waits ([`Admin::renew`]). Nobody is told that a lease lasts which another one then gets.
     async fn claim(
         &self,
         worker: &Worker<R>,
@@ -88,46 +91,61 @@ impl<R: Runtime> Admin<R> {
         ttl_ms: u32,
         take_from: Option<u64>,
     ) -> Result<StoreDone, Failure> {
+        let _turn = self.turn.acquire(1).await;
         let held = self.log.with(|catalog| {
-            let item = catalog.store().get(&name.space, &name.key)?;
-            let lease = item.lease.as_ref()?;
-            Some((lease.token, self.left_us(worker.rt.now(), &name, lease), lease.owner.clone()))
+            let lease = catalog.store().get(&name.space, &name.key)?.lease.clone()?;
+            let left_us = self.left_us(worker.rt.now(), &name.space, &name.key, &lease);
+            Some((lease, left_us))
         });
         let take_from = match held {
-            Some((token, 0, _)) => Some(token),
-            Some((token, left_us, owner)) if take_from != Some(token) => {
-                return Err(Failure::LeaseHeld { owner, token, left_us });
+            Some((lease, 0)) => Some(lease.token),
+            Some((lease, left_us)) if take_from != Some(lease.token) => {
+                return Err(Failure::LeaseHeld { owner: lease.owner, token: lease.token, left_us });
             }
             _ => take_from,
         };
-        let claim = StoreCommand::Claim { name: name.clone(), owner, ttl_ms, take_from };
-        let (_, token) = match self.change(claim).await {
-            // Somebody else was faster.
-            Err(Failure::Catalog(error)) => return Err(self.lease_held(worker, &name).unwrap_or(error.into())),
-            other => other?,
-        };
+        self.claimed.set(take_from);
+        let changed = self.change(StoreCommand::Claim { name: name.clone(), owner, ttl_ms, take_from }).await;
+        self.claimed.set(None);
+        let (_, token) = changed?;
         let token = token.expect("a claim that came into force granted a lease");
         let now = worker.rt.now();
         self.deadlines.borrow_mut().extend(now, &name.space, &name.key, token, ttl_ms);
         self.log.with(|catalog| {
-            let item = catalog.store().get(&name.space, &name.key);
-            // Taken over again between the grant and this look: the holder finds out at its first use.
-            let item = item.ok_or(StoreError::Absent).map_err(|error| Failure::Catalog(error.into()))?;
+            let item = catalog.store().get(&name.space, &name.key).expect("nothing came in between");
             Ok(StoreDone::Claimed(token, self.stored(now, &name.space, &name.key, item)))
         })
     }
 
-    fn lease_held(&self, worker: &Worker<R>, name: &Name) -> Option<Failure> {
-        self.log.with(|catalog| {
-            let lease = catalog.store().get(&name.space, &name.key)?.lease.as_ref()?;
-            let left_us = self.left_us(worker.rt.now(), name, lease);
-            Some(Failure::LeaseHeld { owner: lease.owner.clone(), token: lease.token, left_us })
-        })
+    /// Lets leases last for their full time again; says which are still held.
+    async fn renew(&self, worker: &Worker<R>, space: &str, renewals: &[(String, u64)]) -> Result<StoreDone, Failure> {
+        check_space(space).map_err(|error| Failure::Catalog(error.into()))?;
+        // Somebody is taking one of them: what comes of it is known when it is their turn no more.
+        while renewals.iter().any(|(_, token)| self.claimed.get() == Some(*token)) {
+            drop(self.turn.acquire(1).await);
+        }
+        let now = worker.rt.now();
+        Ok(self.log.with(|catalog| {
+            let renew = |(key, token): &(String, u64)| {
+                let lease = catalog.store().get(space, key).and_then(|item| item.lease.as_ref());
+                let Some(lease) = lease.filter(|lease| lease.token == *token) else { return false };
+                self.deadlines.borrow_mut().extend(now, space, key, *token, lease.ttl_ms);
+                true
+            };
+            StoreDone::Held(renewals.iter().map(renew).collect())
+        }))
     }
 
-    /// Puts a command into force. No other worker is told: none has the values.
+    fn lease_held(&self, now: MonoUs, name: &Name, owner: String, token: u64) -> Failure {
+        let left_us = self.log.with(|catalog| {
+            let lease = catalog.store().get(&name.space, &name.key).and_then(|item| item.lease.as_ref());
+            lease.map_or(0, |lease| self.left_us(now, &name.space, &name.key, lease))
+        });
+        Failure::LeaseHeld { owner, token, left_us }
+    }
+
+    /// Puts a command into force, in the caller's turn. No other worker is told: none has the values.
     async fn change(&self, command: StoreCommand) -> Result<(Option<u64>, Option<u64>), Failure> {
-        let _turn = self.turn.acquire(1).await;
         let events = self.log.propose(&Command::Store(command)).await?;
         match events.as_slice() {
             [Event::Stored { version, token }] => Ok((*version, *token)),
@@ -135,15 +153,14 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
-    fn left_us(&self, now: MonoUs, name: &Name, lease: &Lease) -> u64 {
-        self.deadlines.borrow().left_us(now, &name.space, &name.key, lease.token, lease.ttl_ms)
+    fn left_us(&self, now: MonoUs, space: &str, key: &str, lease: &Lease) -> u64 {
+        self.deadlines.borrow().left_us(now, space, key, lease.token, lease.ttl_ms)
     }
 
     fn stored(&self, now: MonoUs, space: &str, key: &str, item: &Item) -> Stored {
-        let left = |lease: &Lease| self.deadlines.borrow().left_us(now, space, key, lease.token, lease.ttl_ms);
+        let left_us = item.lease.as_ref().map_or(0, |lease| self.left_us(now, space, key, lease));
         // Up: 0 says that the lease has run out.
-        let remaining_ms = item.lease.as_ref().map_or(0, left).div_ceil(1_000);
-        let remaining_ms = u32::try_from(remaining_ms).unwrap_or(u32::MAX);
+        let remaining_ms = u32::try_from(left_us.div_ceil(1_000)).unwrap_or(u32::MAX);
         Stored { key: key.to_owned(), item: item.clone(), remaining_ms }
     }
 

@@ -1,5 +1,7 @@
 //! Registered consumers, and what is carried along with streams and consumers.
 
+use std::collections::BTreeSet;
+
 use super::streams::{version, wrong};
 use super::{Requests, page, translate};
 use crate::catalog::{ShardMetrics, Stream, Tags};
@@ -12,8 +14,10 @@ use crate::runtime::Runtime;
 use crate::server::failure::Failure;
 use crate::server::mail::{AdminDone, AdminOp, Note};
 
-fn owned_tags(tags: &[Tag<'_>]) -> Tags {
-    tags.iter().map(|tag| (tag.key.to_owned(), tag.value.to_owned())).collect()
+/// Tags, none of which is named twice.
+fn owned_tags(tags: &[Tag<'_>]) -> Result<Tags, Failure> {
+    let owned: Tags = tags.iter().map(|tag| (tag.key.to_owned(), tag.value.to_owned())).collect();
+    if owned.len() == tags.len() { Ok(owned) } else { Err(Failure::Invalid("a tag is named twice")) }
 }
 
 fn tags(tags: &Tags) -> Vec<Tag<'_>> {
@@ -25,13 +29,30 @@ fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+fn note(change: MetadataChange<'_>) -> Result<Note, Failure> {
+    Ok(match change {
+        MetadataChange::Tags { set, remove } => {
+            let mut named: BTreeSet<&str> = set.iter().map(|tag| tag.key).collect();
+            if !remove.iter().all(|key| named.insert(key)) {
+                return Err(Failure::Invalid("a tag is named twice"));
+            }
+            Note::Tags(owned_tags(&set)?, remove.into_iter().map(str::to_owned).collect())
+        }
+        MetadataChange::Encryption(key) => Note::Encryption(given(key)),
+        MetadataChange::Monitoring(bits) => {
+            Note::Monitoring(ShardMetrics::from_bits(bits).ok_or(Failure::Invalid("there are 7 metrics per shard"))?)
+        }
+        MetadataChange::Policy(policy) => Note::Policy(given(policy)),
+    })
+}
+
 impl<R: Runtime> Requests<R> {
     pub(super) fn register_consumer(&self, register: &RegisterConsumer<'_>, correlation: u64) {
-        let op = AdminOp::Register {
-            name: register.stream.to_owned(),
-            consumer: register.name.to_owned(),
-            tags: owned_tags(&register.tags),
+        let tags = match owned_tags(&register.tags) {
+            Ok(tags) => tags,
+            Err(failure) => return self.fail(Opcode::RegisterConsumer, correlation, &failure),
         };
+        let op = AdminOp::Register { name: register.stream.to_owned(), consumer: register.name.to_owned(), tags };
         self.admin(op, Opcode::RegisterConsumer, correlation, move |_, outbox, done| {
             let AdminDone::Registered { version: catalogue_version, consumer } = &done else { wrong(&done) };
             let answer = RegisterConsumerAnswer {
@@ -106,19 +127,9 @@ impl<R: Runtime> Requests<R> {
     }
 
     pub(super) fn set_metadata(&self, set: SetMetadata<'_>, correlation: u64) {
-        let note = match set.change {
-            MetadataChange::Tags { set, remove } => {
-                Note::Tags(owned_tags(&set), remove.into_iter().map(str::to_owned).collect())
-            }
-            MetadataChange::Encryption(key) => Note::Encryption(given(key)),
-            MetadataChange::Monitoring(bits) => match ShardMetrics::from_bits(bits) {
-                Some(metrics) => Note::Monitoring(metrics),
-                None => {
-                    let failure = Failure::Invalid("there are 7 metrics per shard");
-                    return self.fail(Opcode::SetMetadata, correlation, &failure);
-                }
-            },
-            MetadataChange::Policy(policy) => Note::Policy(given(policy)),
+        let note = match note(set.change) {
+            Ok(note) => note,
+            Err(failure) => return self.fail(Opcode::SetMetadata, correlation, &failure),
         };
         let op = AdminOp::Note { name: set.stream.to_owned(), consumer: given(set.consumer), note };
         self.admin(op, Opcode::SetMetadata, correlation, move |_, outbox, done| {

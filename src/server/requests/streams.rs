@@ -1,8 +1,9 @@
 //! Streams and their shards.
 
 use super::{Requests, page, translate};
-use crate::catalog::ReshardOp;
 use crate::catalog::plan::{Plan, Step};
+use crate::catalog::{CatalogError, ReshardOp};
+use crate::limits::SHARDS_PER_STREAM_MAX;
 use crate::protocol::Opcode;
 use crate::protocol::messages::{
     CreateStream, CreateStreamAnswer, DeleteStream, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer,
@@ -10,6 +11,7 @@ use crate::protocol::messages::{
     ScaleStream, ScaleStreamAnswer, SplitShard, StreamSummary, UpdateStream, UpdateStreamAnswer,
 };
 use crate::runtime::Runtime;
+use crate::server::admin::plan_of;
 use crate::server::failure::Failure;
 use crate::server::mail::{AdminDone, AdminOp};
 
@@ -114,25 +116,32 @@ impl<R: Runtime> Requests<R> {
     }
 
     pub(super) fn scale_stream(&self, scale: &ScaleStream<'_>, correlation: u64) {
-        let plan = {
-            let catalog = self.worker.catalog.borrow();
-            let stream = catalog.stream_by_name(scale.stream).filter(|stream| stream.status.is_serving());
-            stream
-                .ok_or_else(|| Failure::StreamUnknown(scale.stream.to_owned()))
-                .and_then(|stream| planned(stream, scale.target, catalog.version()))
-        };
-        let mut answer = match plan {
-            Ok(answer) => answer,
-            Err(failure) => return self.fail(Opcode::ScaleStream, correlation, &failure),
-        };
         if scale.plan_only {
-            return self.outbox.answer(Opcode::ScaleStream, correlation, &answer);
+            return match self.plan(scale) {
+                Ok((plan, version)) => {
+                    self.outbox.answer(Opcode::ScaleStream, correlation, &scaled(&plan, version));
+                }
+                Err(failure) => self.fail(Opcode::ScaleStream, correlation, &failure),
+            };
         }
         let op = AdminOp::Scale { name: scale.stream.to_owned(), target: scale.target };
         self.admin(op, Opcode::ScaleStream, correlation, move |_, outbox, done| {
-            answer.catalogue_version = version(&done);
-            outbox.answer(Opcode::ScaleStream, correlation, &answer);
+            let AdminDone::Scaled { version, plan } = &done else { wrong(&done) };
+            outbox.answer(Opcode::ScaleStream, correlation, &scaled(plan, *version));
         });
+    }
+
+    fn plan(&self, scale: &ScaleStream<'_>) -> Result<(Plan, u64), Failure> {
+        let catalog = self.worker.catalog.borrow();
+        let stream = catalog.stream_by_name(scale.stream);
+        let stream = stream.ok_or_else(|| Failure::StreamUnknown(scale.stream.to_owned()))?;
+        if !stream.status.is_serving() {
+            return Err(Failure::StreamNotActive(stream.status));
+        }
+        if scale.target == 0 || scale.target > SHARDS_PER_STREAM_MAX {
+            return Err(Failure::Catalog(CatalogError::ShardCount { count: scale.target }));
+        }
+        Ok((plan_of(stream, scale.target), catalog.version()))
     }
 
     pub(super) fn move_shard(&self, change: &MoveShard<'_>, correlation: u64) {
@@ -144,13 +153,7 @@ impl<R: Runtime> Requests<R> {
     }
 }
 
-/// How a stream would be brought to so many shards.
-fn planned(stream: &crate::catalog::Stream, target: u32, version: u64) -> Result<ScaleStreamAnswer, Failure> {
-    if target == 0 || target > crate::limits::SHARDS_PER_STREAM_MAX {
-        return Err(Failure::Catalog(crate::catalog::CatalogError::ShardCount { count: target }));
-    }
-    let open: Vec<_> = stream.open_shards().map(|shard| shard.range).collect();
-    let plan = Plan::new(&open, target);
+fn scaled(plan: &Plan, catalogue_version: u64) -> ScaleStreamAnswer {
     let steps = plan.rounds.iter().enumerate().flat_map(|(round, steps)| {
         let round = u16::try_from(round).expect("a plan has as many rounds as a number has bits");
         steps.steps.iter().map(move |step| match *step {
@@ -162,7 +165,7 @@ fn planned(stream: &crate::catalog::Stream, target: u32, version: u64) -> Result
             }
         })
     });
-    Ok(ScaleStreamAnswer { open_shards: plan.from, catalogue_version: version, steps: steps.collect() })
+    ScaleStreamAnswer { open_shards: plan.from, catalogue_version, steps: steps.collect() }
 }
 
 /// The catalogue's version after a change.

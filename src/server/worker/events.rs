@@ -6,7 +6,7 @@ use super::Worker;
 use crate::catalog::{Event, Placed};
 use crate::engine::log::{DrainError, End};
 use crate::engine::shard::Phase;
-use crate::engine::shards::{HandOver, Known};
+use crate::engine::shards::{HandOver, Known, Storage};
 use crate::runtime::Runtime;
 use crate::runtime::local::join_all;
 use crate::server::failure::Failure;
@@ -18,8 +18,11 @@ impl<R: Runtime> Worker<R> {
         for event in events {
             match event {
                 Event::StreamCreating { shards, .. } => {
-                    for known in self.own(&shards) {
+                    for shard in shards.iter().filter(|shard| self.is_own(shard)) {
+                        // As it is now: creating the one before took its time.
+                        let Some(known) = self.living(shard.group) else { continue };
                         self.shards.create(&known).await?;
+                        self.catch_up(shard.group);
                     }
                 }
                 Event::StreamUpdated { stream, settings, expired_before } => {
@@ -71,6 +74,23 @@ impl<R: Runtime> Worker<R> {
         Ok(())
     }
 
+    /// Brings a shard that took its time to open up to what has come into force since.
+    fn catch_up(&self, group: GroupId) {
+        match (self.living(group), self.shards.get(group)) {
+            (Some(known), Some(shard)) => shard.set_settings(known.terms.settings, known.terms.expired_before),
+            (Some(_), None) => {}
+            // Deleted, or expired: when that came into force there was nothing to free yet.
+            (None, _) => drop(self.shards.free(group)),
+        }
+    }
+
+    /// A shard whose storage is not to be freed.
+    fn living(&self, group: GroupId) -> Option<Known> {
+        let catalog = self.catalog.borrow();
+        let known = catalog.shard(group).map(|(stream, shard)| Known::of(stream, shard));
+        known.filter(|known| known.storage != Storage::Free)
+    }
+
     fn is_own(&self, shard: &Placed) -> bool {
         WorkerId(shard.placed_on.0 % self.count) == self.id
     }
@@ -110,13 +130,9 @@ impl<R: Runtime> Worker<R> {
             if self.shards.get(group).is_some() {
                 continue;
             }
-            let known = {
-                let catalog = self.catalog.borrow();
-                let found = catalog.shard(group).filter(|(_, shard)| shard.is_pending());
-                let (stream, shard) = found.ok_or(Failure::ShardUnknown(group))?;
-                Known::of(stream, shard)
-            };
-            self.shards.create(&known).await?;
+            let known = self.living(group).filter(|known| known.terms.phase == Phase::Pending);
+            self.shards.create(&known.ok_or(Failure::ShardUnknown(group))?).await?;
+            self.catch_up(group);
         }
         Ok(())
     }
@@ -153,6 +169,7 @@ impl<R: Runtime> Worker<R> {
             tracing::error!(%group, damage = report.damage.len(), "a shard that moved is damaged");
             self.quarantined.borrow_mut().insert(group);
         }
+        self.catch_up(group);
         Ok(())
     }
 

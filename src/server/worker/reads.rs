@@ -9,7 +9,7 @@ use futures_lite::future;
 use super::{Home, Worker};
 use crate::catalog::ConsumerId;
 use crate::engine::read::ReadError;
-use crate::engine::shard::{Shard, rates};
+use crate::engine::shard::{Phase, Shard, rates};
 use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX};
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
@@ -18,10 +18,25 @@ use crate::server::failure::Failure;
 use crate::server::mail::{Answer, Op};
 use crate::server::outbox::{Body, Outbox};
 use crate::server::pipes::{Asked, Held};
+use crate::shard::admission::PutRefusal;
 use crate::shard::fanout::{Manner, Ticket};
 use crate::shard::position::{Bounds, Start};
 use crate::shard::throttle::{Pace, Throttled};
 use crate::types::{GroupId, Offset};
+
+/// Pause between two looks at a shard that is neither here nor gone.
+const AWAY_PAUSE_MS: u64 = 50;
+
+/// On whose account something is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A call of its own.
+    Call,
+    /// A push that shares the bytes of those who call.
+    Shared,
+    /// The pipe of a registered consumer.
+    Pipe(Held),
+}
 
 /// Frames and where the reader stands after them.
 pub struct Got<R: Runtime> {
@@ -50,28 +65,28 @@ impl<R: Runtime> Got<R> {
 }
 
 impl<R: Runtime> Worker<R> {
-    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`. Through the pipe of a
-    /// registered consumer, or else within what the stream allows all its readers together.
+    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`. Within what the
+    /// stream allows on that account.
     pub async fn get(
         &self,
         group: GroupId,
         from: Offset,
         bytes_max: u32,
         wait_ms: u32,
-        pipe: Option<Held>,
+        via: Via,
         outbox: &Outbox<R>,
     ) -> Result<Got<R>, Failure> {
         let (bytes_max, wait_ms) = (bytes_max.min(READ_BYTES_MAX), wait_ms.min(GET_WAIT_MS_MAX));
         match self.home(group)? {
             Home::Here(shard) => {
-                self.wait_here(&shard, from, wait_ms, pipe).await;
+                self.wait_here(&shard, from, wait_ms, via).await;
                 let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
-                let got = self.read_here(&shard, from, bytes_max, pipe).await?;
+                let got = self.read_here(&shard, from, bytes_max, via).await?;
                 Ok(Got { _turn: Some(turn), ..got })
             }
             Home::There(link) => {
                 if wait_ms > 0 {
-                    let wait = Op::Wait { group, from, wait_ms, pipe };
+                    let wait = Op::Wait { group, from, wait_ms, via };
                     let waited = async { link.call(wait).await.map(drop) };
                     let drained = async {
                         self.drained().await;
@@ -80,7 +95,7 @@ impl<R: Runtime> Worker<R> {
                     future::or(waited, drained).await?;
                 }
                 let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
-                match link.call(Op::Get { group, from, bytes_max, pipe }).await? {
+                match link.call(Op::Get { group, from, bytes_max, via }).await? {
                     Answer::Get(got) => {
                         let (bytes, state) = got?;
                         Ok(Got { body: Body::Copied(bytes), state, _turn: Some(turn) })
@@ -91,16 +106,68 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    pub(super) async fn wait_here(&self, shard: &Shard<R>, from: Offset, wait_ms: u32, pipe: Option<Held>) {
+    pub(super) async fn wait_here(&self, shard: &Shard<R>, from: Offset, wait_ms: u32, via: Via) {
         let wait = async {
             shard.wait_for(from, Duration::from_millis(wait_ms.into())).await;
         };
         // A stopping node lets nobody wait.
         let wait = future::or(wait, self.drained());
-        match pipe {
-            None => wait.await,
-            Some(held) => future::or(wait, self.pipes.lost(held)).await,
+        match via {
+            Via::Call | Via::Shared => wait.await,
+            Via::Pipe(held) => future::or(wait, self.pipes.lost(held)).await,
         }
+    }
+
+    /// Watches over a subscription that may not be sent records now: resolves to the end of the shard once it is closed,
+    /// unless the subscription knows that, and to why there is nothing to go on with once the shard or the pipe is gone.
+    /// In any case after the time of a long poll.
+    pub async fn watch(
+        &self,
+        group: GroupId,
+        pipe: Option<Held>,
+        end: Option<Offset>,
+    ) -> Result<Option<Offset>, Failure> {
+        match self.home(group)? {
+            Home::Here(_) => self.watch_here(group, pipe, end).await,
+            Home::There(link) => match link.call(Op::Watch { group, pipe, end }).await? {
+                Answer::Watched(watched) => watched,
+                _ => unreachable!("a watch is answered as a watch"),
+            },
+        }
+    }
+
+    pub(super) async fn watch_here(
+        &self,
+        group: GroupId,
+        pipe: Option<Held>,
+        end: Option<Offset>,
+    ) -> Result<Option<Offset>, Failure> {
+        let deadline = self.rt.now().plus(u64::from(GET_WAIT_MS_MAX) * 1_000);
+        while self.rt.now() < deadline && !self.is_draining() {
+            let shard = self.shards.get(group).ok_or_else(|| self.not_here(group))?;
+            let is_new = || match shard.phase() {
+                Phase::Closed(_) => end.is_none() || shard.log().refusal() != Some(PutRefusal::Closed),
+                _ => shard.is_closed(),
+            };
+            let changed = shard.log().until(|| is_new().then_some(()));
+            let changed = future::or(changed, self.drained());
+            let changed = future::or(changed, self.rt.sleep(Duration::from_micros(deadline.since(self.rt.now()))));
+            match pipe {
+                None => changed.await,
+                Some(held) => future::or(changed, self.pipes.lost(held)).await,
+            }
+            if let Some(held) = pipe.filter(|held| !self.pipes.is_held(*held)) {
+                return Err(self.pipe_gone(&shard, held.consumer));
+            }
+            if let (Phase::Closed(at), None) = (shard.phase(), end) {
+                return Ok(Some(at));
+            }
+            if is_new() {
+                // On its way to another worker, or its log died and is opened again.
+                self.rt.sleep(Duration::from_millis(AWAY_PAUSE_MS)).await;
+            }
+        }
+        Ok(end)
     }
 
     pub(super) async fn read_here(
@@ -108,18 +175,24 @@ impl<R: Runtime> Worker<R> {
         shard: &Shard<R>,
         from: Offset,
         bytes_max: u32,
-        pipe: Option<Held>,
+        via: Via,
     ) -> Result<Got<R>, Failure> {
-        let frames = match pipe {
-            None => shard.get(from, bytes_max as usize).await?,
-            Some(held) => {
+        let failed = |error| match error {
+            // It has left for another worker, or for good.
+            ReadError::Away if self.shards.get(shard.id.group).is_none() => self.not_here(shard.id.group),
+            error => Failure::Read(error),
+        };
+        let frames = match via {
+            Via::Call => shard.get(from, bytes_max as usize).await.map_err(failed)?,
+            Via::Shared => shard.push(from, bytes_max as usize).await.map_err(failed)?,
+            Via::Pipe(held) => {
                 let bytes_max = self.pace(shard, held, bytes_max)?;
-                let frames = shard.read(from, bytes_max as usize).await?;
+                let frames = shard.read(from, bytes_max as usize).await.map_err(failed)?;
                 self.pipes.took(self.rt.now(), held, frames.bytes);
                 frames
             }
         };
-        let Bounds { horizon, end } = shard.bounds().await?;
+        let Bounds { horizon, end } = shard.bounds().await.map_err(failed)?;
         let state = ReadState {
             next_offset: frames.next,
             end_offset: end,
@@ -145,6 +218,10 @@ impl<R: Runtime> Worker<R> {
 
     /// Why a subscription has lost its pipe.
     fn pipe_gone(&self, shard: &Shard<R>, consumer: ConsumerId) -> Failure {
+        if self.shards.get(shard.id.group).is_none() {
+            // It went with the shard.
+            return self.not_here(shard.id.group);
+        }
         let catalog = self.catalog.borrow();
         match catalog.stream(shard.id.stream).and_then(|stream| stream.consumer(consumer)) {
             Some(_) => Failure::TakenOver,
@@ -172,6 +249,12 @@ impl<R: Runtime> Worker<R> {
 
     pub(super) fn take_pipe_here(&self, asked: Asked) -> Result<Ticket, Failure> {
         let shard = self.shards.get(asked.group).ok_or_else(|| self.not_here(asked.group))?;
+        {
+            // By this worker's copy: one that is behind may have sent it, and the consumer's pipes are gone from here.
+            let catalog = self.catalog.borrow();
+            let stream = catalog.stream(shard.id.stream).ok_or(Failure::ShardUnknown(asked.group))?;
+            stream.consumer(asked.consumer).ok_or_else(|| Failure::ConsumerUnknown(asked.consumer.to_string()))?;
+        }
         Ok(self.pipes.take(self.rt.now(), asked, &rates(&shard.settings().limits))?)
     }
 
