@@ -1,7 +1,7 @@
 //! Output: records and tables, for people and for programs; progress on a terminal.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::FormatArgs;
+use super::exit::Failure;
 use super::moment::Utc;
 use crate::types::{Offset, ShardNumber, WallUs};
 
@@ -118,6 +119,23 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
+/// Writes text to standard output.
+pub fn say(text: &str) -> Result<(), Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::from_output)
+}
+
+/// A number of bytes in a few characters: `512B`, `1.5MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0);
+    let Some((name, shift)) = unit else { return format!("{bytes}B") };
+    match bytes.trailing_zeros() >= shift {
+        true => format!("{}{name}", bytes >> shift),
+        false => format!("{:.1}{name}", bytes as f64 / (1u64 << shift) as f64),
+    }
+}
+
 /// Rows under headings, columns aligned: numbers to the right, the rest to the left.
 #[must_use]
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
@@ -220,6 +238,15 @@ mod tests {
             let record = InputRecords::new(&line[..], &args).next().unwrap().unwrap();
             assert_eq!((record.key.as_str(), record.data.as_slice()), ("k\u{1b}", data));
         }
+    }
+
+    /// Goal: sizes are exact where they are round and close where they are not.
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (1536, "1.5KiB"), (3 << 20, "3MiB")] {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(size(u64::MAX), "16777216.0TiB");
     }
 
     /// Goal: tables align, with numbers to the right and no blanks at line ends.

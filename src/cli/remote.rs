@@ -44,6 +44,10 @@ fn lookup(args: &NodeArgs) -> Result<SocketAddr, Failure> {
 pub fn failure(error: &Error) -> Failure {
     let hint = match error.code() {
         Some(ErrorCode::Unauthorized) => ": the node wants another token, see --auth-token-file",
+        Some(ErrorCode::WrongMode) => ": on demand the node decides; see `millstream stream mode`",
+        Some(ErrorCode::HasConsumers) => ": --with-consumers deletes them too",
+        Some(ErrorCode::ReshardInProgress) => ": wait until `millstream stream describe` shows it as active",
+        Some(ErrorCode::Throttled) => ": see `millstream stream limits`",
         _ => "",
     };
     Failure::new(exit_of(error), format_args!("{error}{hint}"))

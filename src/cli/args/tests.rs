@@ -17,9 +17,13 @@ enum Everything {
     Serve(ServeArgs),
     #[command(subcommand)]
     Stream(StreamCommand),
+    #[command(subcommand)]
+    Consumer(ConsumerCommand),
+    #[command(subcommand)]
+    Group(GroupCommand),
     Put(PutArgs),
     Get(ReadArgs),
-    Tail(ReadArgs),
+    Tail(TailArgs),
     #[command(subcommand)]
     Log(LogCommand),
     Completions(CompletionsArgs),

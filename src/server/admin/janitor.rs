@@ -80,10 +80,13 @@ impl<R: Runtime> Admin<R> {
         }));
         freed.await.into_iter().collect::<Result<Vec<()>, Failure>>()?;
         let stream = leftover.stream;
-        self.propose(worker, match leftover.shards {
-            None => Command::ForgetStream { stream },
-            Some(shards) => Command::ForgetShards { stream, shards },
-        })
+        self.propose(
+            worker,
+            match leftover.shards {
+                None => Command::ForgetStream { stream },
+                Some(shards) => Command::ForgetShards { stream, shards },
+            },
+        )
         .await
     }
 

@@ -6,9 +6,7 @@
 use std::rc::Rc;
 
 use super::Admin;
-use crate::catalog::{
-    Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError,
-};
+use crate::catalog::{Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError};
 use crate::runtime::Runtime;
 use crate::server::failure::Failure;
 use crate::server::mail::{StoreDone, StoreOp, Stored};
