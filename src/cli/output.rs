@@ -136,6 +136,17 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Whether a cell of a table is a number, with a unit or without: `12`, `6.2%`, `<0.1%`, `1.5MiB`.
+fn is_number(cell: &str) -> bool {
+    let digits = cell.trim_start_matches('<').trim_end_matches(|c: char| c == '%' || c.is_ascii_alphabetic());
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// Whether a cell stands for a number that there is not.
+fn is_missing(cell: &str) -> bool {
+    matches!(cell, "-" | "?")
+}
+
 /// Rows under headings, columns aligned: numbers to the right, the rest to the left.
 #[must_use]
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
@@ -143,10 +154,11 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Strin
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
     };
-    let is_number = |column: usize| {
-        !rows.is_empty() && rows.iter().all(|row| row[column].bytes().all(|byte| byte.is_ascii_digit()))
+    let of_numbers = |column: usize| {
+        let mut cells = rows.iter().map(|row| row[column].as_str());
+        cells.clone().any(is_number) && cells.all(|cell| is_number(cell) || is_missing(cell))
     };
-    let columns: [(usize, bool); N] = std::array::from_fn(|column| (width(column), is_number(column)));
+    let columns: [(usize, bool); N] = std::array::from_fn(|column| (width(column), of_numbers(column)));
     let line = |cells: [&str; N]| {
         let cells = cells
             .iter()
@@ -257,5 +269,10 @@ mod tests {
         let expected = "NAME    SHARDS  NOTE\norders       4  x\né          128\n";
         assert_eq!(table(["NAME", "SHARDS", "NOTE"], &rows), expected);
         assert_eq!(table(["A", "B"], &[]), "A  B\n");
+        let rows = [
+            ["6.2%".to_owned(), "-".to_owned(), "-".to_owned()],
+            ["<0.1%".to_owned(), "12KiB".to_owned(), "-".to_owned()],
+        ];
+        assert_eq!(table(["SHARE", "IN", "X"], &rows), "SHARE     IN  X\n 6.2%      -  -\n<0.1%  12KiB  -\n");
     }
 }

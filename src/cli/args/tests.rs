@@ -112,3 +112,22 @@ fn contradictions_are_refused() {
     }
     parse("millstream stream update s --retention 48h").unwrap();
 }
+
+/// Goal: limits that go together are understood together, and a mode that does not exist names those that do.
+#[test]
+fn settings_are_understood() {
+    let Ok(Everything::Stream(StreamCommand::Limits(args))) =
+        parse("millstream stream limits s custom --write-records 5 --read-bytes 2MiB")
+    else {
+        panic!("parses");
+    };
+    let expected = LimitsArgs { write_records: Some(5), read_bytes: Some(2 << 20), ..LimitsArgs::default() };
+    assert_eq!((args.limits, args.custom), (LimitKind::Custom, expected));
+    let wrong = parse("millstream stream mode s ondemand").unwrap_err().to_string();
+    assert!(wrong.contains("provisioned") && wrong.contains("on-demand"), "{wrong}");
+    for line in ["stream scale s 0", "stream split s x", "stream move s 1 --to -1", "stream update s", "stream split s"]
+    {
+        assert!(parse(&format!("millstream {line}")).is_err(), "{line}");
+    }
+    assert!(parse("millstream tail s --group a --shard 1").is_err());
+}

@@ -64,6 +64,9 @@ pub fn split(args: &SplitArgs) -> Result<(), Failure> {
 
 /// Runs `stream merge`.
 pub fn merge(args: &MergeArgs) -> Result<(), Failure> {
+    if args.shard == args.adjacent {
+        return Err(Failure::new(Exit::Usage, format_args!("{} is named twice: name it and a neighbour", args.shard)));
+    }
     let answer = remote::with(&args.node, async |client| {
         for number in [args.shard, args.adjacent] {
             let (stream, shard) = shard_of(&client, &args.name, number).await?;
