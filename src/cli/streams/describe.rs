@@ -134,7 +134,7 @@ fn lineage(stream: &StreamDescription) -> String {
     };
     let row = |shard: &ShardDescription| {
         [
-            shard.number.to_string(),
+            shard.number.0.to_string(),
             numbers([shard.parent, shard.adjacent_parent].into_iter().flatten().collect()),
             numbers(stream.shards.children(shard.number).map(|child| child.number).collect()),
             seconds(shard.created),
