@@ -168,7 +168,8 @@ const READ_EXAMPLES: &str = "\
   @TIME      records from a time on: @2026-01-31T12:00:00Z or seconds since 1970
   NUMBER     the record with this offset in its shard, or with this Kinesis sequence number (56 digits)
 
-Shards that are split or merged are followed: parents before children, so that each key's records come in order.
+Shards that are split or merged are followed: parents before children, so that
+each key's records come in order.
 
 Examples:
   millstream get orders --from -10m

@@ -8,7 +8,8 @@ use crate::limits::SHARDS_PER_STREAM_MAX;
 use crate::types::{HashKey, ShardNumber, WorkerId};
 
 const SPLIT_EXAMPLES: &str = "\
-The shard is closed and stays readable until its retention has passed; two children take its place.
+The shard is closed and stays readable until its retention has passed; two
+children take its place.
 
 Examples:
   millstream stream split orders 3
@@ -37,7 +38,7 @@ pub struct SplitArgs {
 /// Arguments of `stream merge`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Both are closed and stay readable until their retention has passed; one child takes their place.\n
+    after_help = "Both are closed and stay readable until their retention has passed; one child\ntakes their place.\n
 Example:\n  millstream stream merge orders 4 5"
 )]
 pub struct MergeArgs {
@@ -58,8 +59,9 @@ pub struct MergeArgs {
 }
 
 const SCALE_EXAMPLES: &str = "\
-The shards are made even by the fewest splits and merges. Records go in and out meanwhile. A scaling that is
-interrupted, even by the end of the node, goes on by itself.
+The shards are made even by the fewest splits and merges. Records go in and out
+meanwhile. A scaling that is interrupted, even by the end of the node, goes on
+by itself.
 
 Examples:
   millstream stream scale orders 12 --plan

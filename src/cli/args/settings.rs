@@ -113,7 +113,7 @@ impl LimitsArgs {
 /// Arguments of `stream retention`.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Records older than a shorter retention are gone at once, and do not come back with a longer one.\n
+    after_help = "Records older than a shorter retention are gone at once, and do not come back\nwith a longer one.\n
 Example:\n  millstream stream retention orders 7d"
 )]
 pub struct RetentionArgs {
@@ -131,7 +131,8 @@ pub struct RetentionArgs {
 }
 
 const MODE_EXAMPLES: &str = "\
-Shards stay as they are; on demand the node goes on from there. What is not given keeps its value.
+Shards stay as they are; on demand the node goes on from there. What is not
+given keeps its value.
 
 Examples:
   millstream stream mode orders on-demand --min 8 --max 64

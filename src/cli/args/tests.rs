@@ -84,12 +84,12 @@ fn reading_positions() {
     assert_eq!(get.from, Some(From::Ago(Duration::from_secs(600))));
     assert!(!get.follows(From::Horizon));
     let Ok(Everything::Tail(tail)) = parse("millstream tail s") else { panic!("tail does not parse") };
-    assert!(tail.follows(From::Latest));
+    assert!(tail.read.follows(From::Latest));
     let Ok(Everything::Tail(tail)) = parse("millstream tail s --from 7 --shard 1") else {
         panic!("tail does not parse")
     };
-    assert_eq!(tail.from, Some(From::Offset(Offset(7))));
-    assert!(!tail.follows(From::Latest));
+    assert_eq!(tail.read.from, Some(From::Offset(Offset(7))));
+    assert!(!tail.read.follows(From::Latest));
 }
 
 /// Goal: what contradicts itself or is out of range is refused by the parser.

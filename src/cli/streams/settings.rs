@@ -285,16 +285,17 @@ mod tests {
         let given = Given { mode: Some(ModeKind::OnDemand), capacity: max, ..Given::default() };
         let mode = |given: &Given, current| change(given, current).unwrap().mode;
         let bounds = |shards_min, shards_max| Some(CapacityMode::OnDemand { shards_min, shards_max });
+        let current = on_demand(2, 5);
         assert_eq!(mode(&given, None), bounds(0, 9));
-        assert_eq!(mode(&given, Some(&on_demand(2, 5))), bounds(2, 9));
-        assert_eq!(mode(&Given { mode: None, ..given }, Some(&on_demand(2, 5))), bounds(2, 9));
+        assert_eq!(mode(&given, Some(&current)), bounds(2, 9));
+        assert_eq!(mode(&Given { mode: None, ..given }, Some(&current)), bounds(2, 9));
         let bytes = LimitsArgs { write_bytes: Some(7), ..LimitsArgs::default() };
         let given = Given { custom: bytes, ..Given::default() };
         let custom = |write_records_s| {
             let limits = CustomLimits { write_records_s, write_bytes_s: 7, ..CustomLimits::default() };
             Some(StreamLimits::Custom(limits))
         };
-        assert_eq!(change(&given, Some(&on_demand(2, 5))).unwrap().limits, custom(5));
+        assert_eq!(change(&given, Some(&current)).unwrap().limits, custom(5));
         let given = Given { limits: Some(LimitKind::Custom), ..given };
         assert_eq!(change(&given, None).unwrap().limits, custom(0));
         assert_eq!(change(&Given::default(), None).unwrap(), SettingsChange::NONE);
