@@ -305,7 +305,9 @@ fn a_full_disk_refuses_puts_only() {
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(["completions", shell]).code(0).out;
-        for word in ["serve", "rebuild-index", "key-field", "tail-cache", "deregister", "write-records", "on-demand"] {
+        for word in
+            ["serve", "rebuild-index", "key-field", "tail-cache", "deregister", "write-records", "with-consumers"]
+        {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
