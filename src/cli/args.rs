@@ -8,18 +8,32 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
+mod consumers;
+mod groups;
+mod reshard;
+mod settings;
+mod streams;
+mod values;
+
+pub use consumers::{ConsumerCommand, ConsumerListArgs, ConsumerNameArgs, ConsumerRegisterArgs};
+pub use groups::{GroupArgs, GroupCommand, GroupResetArgs};
+pub use reshard::{MergeArgs, MoveArgs, ScaleArgs, SplitArgs};
+pub use settings::{
+    CapacityArgs, DistributionArgs, LimitKind, LimitsArgs, LimitsCommandArgs, ModeArgs, ModeKind, RetentionArgs,
+    SpreadKind, StreamSettings, TagsArgs,
+};
+pub use streams::{
+    StatsArgs, StreamCommand, StreamCreateArgs, StreamDeleteArgs, StreamListArgs, StreamNameArgs, StreamUpdateArgs,
+};
+pub use values::KeyValue;
+
 use super::moment::{From, duration};
-use crate::config::{Hours, RecordBytes, Value};
-use crate::limits::{FRAME_RECORDS_MAX, SHARDS_PER_STREAM_MAX};
-use crate::types::Durability;
+use crate::limits::FRAME_RECORDS_MAX;
+use crate::types::ShardNumber;
+use values::shard;
 
 /// The native port that a node has unless told otherwise.
 pub const PORT_DEFAULT: u16 = 4566;
-
-/// Parses an argument as the setting of the same kind is parsed, with the same message.
-fn setting<T: Value>(text: &str) -> Result<T, String> {
-    T::parse(text).map_err(|problem| format!("`{text}` {problem}"))
-}
 
 /// A node's address as given: a host name or an IP address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,113 +94,20 @@ pub struct NodeArgs {
     pub retry_for: Duration,
 }
 
+/// Whether output is for people or for programs; part of every command whose outcome has a table.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct JsonArg {
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `completions`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Example:\n  millstream completions bash > /etc/bash_completion.d/millstream")]
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: Shell,
-}
-
-/// The `stream` commands.
-#[derive(Clone, Debug, Subcommand)]
-pub enum StreamCommand {
-    /// Create a stream.
-    Create(StreamCreateArgs),
-    /// List the streams.
-    List(StreamListArgs),
-    /// Show a stream, its settings and its shards.
-    Describe(StreamNameArgs),
-    /// Change a stream's settings.
-    Update(StreamUpdateArgs),
-    /// Delete a stream and all its records.
-    Delete(StreamDeleteArgs),
-}
-
-/// What a stream can be set to; what is not given keeps its value, or starts with the node's default.
-#[derive(Args, Clone, Debug, Default, PartialEq)]
-#[group(id = "stream_settings", multiple = true)]
-pub struct StreamSettings {
-    /// How long records are kept: 24h to 8760h, or days like 7d.
-    #[arg(long, value_name = "TIME", value_parser = setting::<Hours>)]
-    pub retention: Option<Hours>,
-    /// Largest record, key and data together: up to 10MiB.
-    #[arg(long, value_name = "SIZE", value_parser = setting::<RecordBytes>)]
-    pub record_max: Option<RecordBytes>,
-    /// When puts are acknowledged: fsync (synced to disk) or interval (synced within 50 ms).
-    #[arg(long, value_name = "LEVEL", value_parser = setting::<Durability>)]
-    pub durability: Option<Durability>,
-}
-
-/// Arguments of `stream create`.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "Example:\n  millstream stream create orders --shards 4 --retention 7d")]
-pub struct StreamCreateArgs {
-    /// Name of the stream: 1 to 128 of a-z, A-Z, 0-9, _, . and -.
-    pub name: String,
-    /// Number of shards.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(SHARDS_PER_STREAM_MAX)))]
-    pub shards: u32,
-    /// Its settings.
-    #[command(flatten)]
-    pub settings: StreamSettings,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeArgs,
-}
-
-/// Arguments of `stream list`.
-#[derive(Args, Clone, Debug)]
-pub struct StreamListArgs {
-    /// Print one JSON object per stream.
-    #[arg(long)]
-    pub json: bool,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeArgs,
-}
-
-/// Arguments of `stream describe`.
-#[derive(Args, Clone, Debug)]
-pub struct StreamNameArgs {
-    /// Name of the stream.
-    pub name: String,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeArgs,
-}
-
-/// Arguments of `stream update`.
-#[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Example:\n  millstream stream update orders --retention 30d",
-    group = clap::ArgGroup::new("changes").args(["retention", "record_max", "durability"]).required(true).multiple(true)
-)]
-pub struct StreamUpdateArgs {
-    /// Name of the stream.
-    pub name: String,
-    /// What to change.
-    #[command(flatten)]
-    pub settings: StreamSettings,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeArgs,
-}
-
-/// Arguments of `stream delete`.
-#[derive(Args, Clone, Debug)]
-pub struct StreamDeleteArgs {
-    /// Name of the stream.
-    pub name: String,
-    /// Do not ask. Without it the name has to be typed once more, and input that is not a terminal is refused.
-    #[arg(long)]
-    pub yes: bool,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeArgs,
 }
 
 const PUT_EXAMPLES: &str = "\
@@ -207,9 +128,9 @@ pub struct PutArgs {
     /// How the input is made of records.
     #[command(flatten)]
     pub input: InputArgs,
-    /// Put to this shard, whatever the keys say.
-    #[arg(long, value_name = "NUMBER")]
-    pub shard: Option<u32>,
+    /// Put to this shard, whatever the keys say: its number or its id.
+    #[arg(long, value_name = "SHARD", value_parser = shard)]
+    pub shard: Option<ShardNumber>,
     /// Most records that are sent to a shard together.
     #[arg(long, value_name = "RECORDS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=i64::from(FRAME_RECORDS_MAX)))]
     pub batch: u32,
@@ -247,13 +168,18 @@ const READ_EXAMPLES: &str = "\
   @TIME      records from a time on: @2026-01-31T12:00:00Z or seconds since 1970
   NUMBER     the record with this offset in its shard, or with this Kinesis sequence number (56 digits)
 
+Shards that are split or merged are followed: parents before children, so that
+each key's records come in order.
+
 Examples:
   millstream get orders --from -10m
   millstream get orders --shard 2 --from 1000 --limit 10 --json
-  millstream tail orders";
+  millstream tail orders
+  millstream tail orders --consumer dashboard
+  millstream tail orders --group billing --from horizon";
 
-/// Arguments of `get` and `tail`. `get` asks for records and begins at the horizon; `tail` is pushed records and begins
-/// at the latest.
+/// Arguments of `get`, and what `tail` has in common with it. `get` asks for records and begins at the horizon; `tail` is
+/// pushed records and begins at the latest.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = READ_EXAMPLES)]
 pub struct ReadArgs {
@@ -262,9 +188,9 @@ pub struct ReadArgs {
     /// Where to begin. [default: horizon for get, latest for tail]
     #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
     pub from: Option<From>,
-    /// Read this shard only.
-    #[arg(long, value_name = "NUMBER")]
-    pub shard: Option<u32>,
+    /// Read this shard only: its number or its id. A closed shard is read to its end, and its children are named.
+    #[arg(long, value_name = "SHARD", value_parser = shard)]
+    pub shard: Option<ShardNumber>,
     /// Wait for new records at the end, until interrupted. Without it reading stops where the shards ended at the start.
     #[arg(long, short)]
     pub follow: bool,
@@ -285,6 +211,22 @@ impl ReadArgs {
     pub fn follows(&self, default_from: From) -> bool {
         self.follow || self.from.unwrap_or(default_from) == From::Latest
     }
+}
+
+/// Arguments of `tail`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = READ_EXAMPLES)]
+pub struct TailArgs {
+    /// What it has in common with `get`.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Read through the pipe of this registered consumer: see `millstream consumer register`.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+    /// Read as a member of this application: the processes with the same name share the shards, and go on where the
+    /// application was. --from says where an application begins that is new.
+    #[arg(long, value_name = "APPLICATION", conflicts_with_all = ["shard", "follow"])]
+    pub group: Option<String>,
 }
 
 /// How records are printed.

@@ -14,7 +14,7 @@ pub enum Exit {
     Failure = 1,
     /// It was asked in the wrong way: arguments, settings, input that is not what it was said to be.
     Usage = 2,
-    /// The stream, shard or directory it was asked about does not exist.
+    /// The stream, shard, consumer or directory it was asked about does not exist.
     NotFound = 3,
     /// The node could not be reached or did not answer in time.
     Unavailable = 4,
@@ -32,7 +32,7 @@ Exit codes:
   0  done
   1  failed
   2  wrong arguments, settings or input
-  3  no such stream, shard or directory
+  3  no such stream, shard, consumer or directory
   4  the node is not reachable or did not answer in time
   5  data on disk is damaged
   6  refused for now: disk full or a limit reached

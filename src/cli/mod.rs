@@ -4,13 +4,16 @@
 //! Each command's arguments are types in [`args`]; its work is in a module of its own.
 
 pub mod args;
+pub mod consumers;
 pub mod exit;
+pub mod groups;
 pub mod input;
 pub mod logs;
 pub mod moment;
 pub mod node;
 pub mod output;
 pub mod put;
+pub mod ranges;
 pub mod read;
 pub mod remote;
 pub mod serve;
@@ -24,8 +27,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use args::CompletionsArgs;
 use exit::{Exit, Failure};
-
-use crate::client::Mode;
 
 /// A streaming storage node for bare-metal Linux with the data model of Amazon Kinesis Data Streams.
 #[derive(Debug, Parser)]
@@ -41,15 +42,21 @@ pub struct Cli {
 pub enum Command {
     /// Run a node.
     Serve(serve::ServeArgs),
-    /// Create, list, describe, update and delete streams.
+    /// Create, describe, change and delete streams; split, merge and scale their shards.
     #[command(subcommand)]
     Stream(args::StreamCommand),
+    /// Give consumers pipes of their own.
+    #[command(subcommand)]
+    Consumer(args::ConsumerCommand),
+    /// Look after applications whose members share the shards of a stream.
+    #[command(subcommand)]
+    Group(args::GroupCommand),
     /// Put records from a file or standard input.
     Put(args::PutArgs),
     /// Read records by asking for them.
     Get(args::ReadArgs),
     /// Follow a stream: records are pushed as they are committed.
-    Tail(args::ReadArgs),
+    Tail(args::TailArgs),
     /// Look at the files of a stopped node, check and mend them.
     #[command(subcommand)]
     Log(args::LogCommand),
@@ -78,8 +85,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => node::serve(&args),
         Command::Stream(command) => streams::run(&command),
         Command::Put(args) => put::run(&args),
-        Command::Get(args) => read::run(&args, Mode::Get),
-        Command::Tail(args) => read::run(&args, Mode::Push),
+        Command::Consumer(command) => consumers::run(&command),
+        Command::Group(command) => groups::run(&command),
+        Command::Get(args) => read::get(&args),
+        Command::Tail(args) => read::tail(&args),
         Command::Log(command) => logs::run(&command),
         Command::Completions(args) => {
             let mut script = Vec::new();

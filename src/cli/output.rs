@@ -1,7 +1,7 @@
 //! Output: records and tables, for people and for programs; progress on a terminal.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::FormatArgs;
+use super::exit::Failure;
 use super::moment::Utc;
 use crate::types::{Offset, ShardNumber, WallUs};
 
@@ -118,6 +119,34 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
+/// Writes text to standard output.
+pub fn say(text: &str) -> Result<(), Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::from_output)
+}
+
+/// A number of bytes in a few characters: `512B`, `1.5MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = UNITS.into_iter().find(|(_, shift)| bytes >> shift > 0);
+    let Some((name, shift)) = unit else { return format!("{bytes}B") };
+    match bytes.trailing_zeros() >= shift {
+        true => format!("{}{name}", bytes >> shift),
+        false => format!("{:.1}{name}", bytes as f64 / (1u64 << shift) as f64),
+    }
+}
+
+/// Whether a cell of a table is a number, with a unit or without: `12`, `6.2%`, `<0.1%`, `1.5MiB`.
+fn is_number(cell: &str) -> bool {
+    let digits = cell.trim_start_matches('<').trim_end_matches(|c: char| c == '%' || c.is_ascii_alphabetic());
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// Whether a cell stands for a number that there is not.
+fn is_missing(cell: &str) -> bool {
+    matches!(cell, "-" | "?")
+}
+
 /// Rows under headings, columns aligned: numbers to the right, the rest to the left.
 #[must_use]
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
@@ -125,10 +154,11 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Strin
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
     };
-    let is_number = |column: usize| {
-        !rows.is_empty() && rows.iter().all(|row| row[column].bytes().all(|byte| byte.is_ascii_digit()))
+    let of_numbers = |column: usize| {
+        let mut cells = rows.iter().map(|row| row[column].as_str());
+        cells.clone().any(is_number) && cells.all(|cell| is_number(cell) || is_missing(cell))
     };
-    let columns: [(usize, bool); N] = std::array::from_fn(|column| (width(column), is_number(column)));
+    let columns: [(usize, bool); N] = std::array::from_fn(|column| (width(column), of_numbers(column)));
     let line = |cells: [&str; N]| {
         let cells = cells
             .iter()
@@ -222,6 +252,15 @@ mod tests {
         }
     }
 
+    /// Goal: sizes are exact where they are round and close where they are not.
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (1536, "1.5KiB"), (3 << 20, "3MiB")] {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(size(u64::MAX), "16777216.0TiB");
+    }
+
     /// Goal: tables align, with numbers to the right and no blanks at line ends.
     #[test]
     fn tables_align() {
@@ -230,5 +269,10 @@ mod tests {
         let expected = "NAME    SHARDS  NOTE\norders       4  x\né          128\n";
         assert_eq!(table(["NAME", "SHARDS", "NOTE"], &rows), expected);
         assert_eq!(table(["A", "B"], &[]), "A  B\n");
+        let rows = [
+            ["6.2%".to_owned(), "-".to_owned(), "-".to_owned()],
+            ["<0.1%".to_owned(), "12KiB".to_owned(), "-".to_owned()],
+        ];
+        assert_eq!(table(["SHARE", "IN", "X"], &rows), "SHARE     IN  X\n 6.2%      -  -\n<0.1%  12KiB  -\n");
     }
 }

@@ -54,7 +54,7 @@ async fn put(
     progress: &Progress,
 ) -> Result<(u64, u64), Failure> {
     let hash_key = match args.shard {
-        Some(number) => Some(key_of(&client, &args.stream, ShardNumber(number)).await?),
+        Some(number) => Some(key_of(&client, &args.stream, number).await?),
         None => None,
     };
     let defaults = ProducerOptions::default();
@@ -101,10 +101,17 @@ async fn send(
 /// A hash key that leads to the shard.
 async fn key_of(client: &Remote, stream: &str, number: ShardNumber) -> Result<HashKey, Failure> {
     let described = client.describe_stream(stream).await.map_err(|error| failure(&error))?;
-    let shard = described.shards.shard(number);
-    shard
-        .map(|shard| shard.hash_start)
-        .ok_or_else(|| Failure::new(Exit::NotFound, format_args!("{stream} has no {number}")))
+    let Some(shard) = described.shards.shard(number) else {
+        return Err(Failure::new(Exit::NotFound, format_args!("{stream} has no {number}")));
+    };
+    // Its keys have another shard by now: the records would go there.
+    if shard.closed.is_some() {
+        let children: Vec<_> = described.shards.children(number).map(|child| child.number.to_string()).collect();
+        let message =
+            format_args!("{number} is closed and takes no records; its keys went to {}", children.join(" and "));
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(shard.hash_start)
 }
 
 /// The input, and its length if it has one.

@@ -44,6 +44,13 @@ fn lookup(args: &NodeArgs) -> Result<SocketAddr, Failure> {
 pub fn failure(error: &Error) -> Failure {
     let hint = match error.code() {
         Some(ErrorCode::Unauthorized) => ": the node wants another token, see --auth-token-file",
+        Some(ErrorCode::WrongMode) => ": on demand the node decides; see `millstream stream mode`",
+        Some(ErrorCode::HasConsumers) => ": --with-consumers deletes them too",
+        Some(ErrorCode::ReshardInProgress) => ": wait until `millstream stream describe` shows it as active",
+        // A batch behind one that is throttled is told that it misses that one.
+        Some(ErrorCode::Throttled | ErrorCode::ProducerGap) => {
+            ": if it goes on, a limit may be the reason; see `millstream stream limits`"
+        }
         _ => "",
     };
     Failure::new(exit_of(error), format_args!("{error}{hint}"))
@@ -63,7 +70,7 @@ fn exit_of(error: &Error) -> Exit {
             (Some(ErrorCode::StreamNotFound | ErrorCode::ShardNotFound), _) => Exit::NotFound,
             (Some(ErrorCode::ShardQuarantined | ErrorCode::DataLost), _) => Exit::Damaged,
             (Some(ErrorCode::Draining | ErrorCode::Timeout), _) => Exit::Unavailable,
-            (Some(ErrorCode::LimitExceeded), _) => Exit::Refused,
+            (Some(ErrorCode::LimitExceeded | ErrorCode::ProducerGap), _) => Exit::Refused,
             (_, ErrorClass::Full | ErrorClass::RetryAfter | ErrorClass::RetryNow) => Exit::Refused,
             (_, ErrorClass::OutcomeUnknown) => Exit::Unknown,
             (_, ErrorClass::CallerBug) => Exit::Usage,
@@ -90,6 +97,10 @@ mod tests {
         assert_eq!(node(ErrorCode::LogFailed), Exit::Unknown);
         assert_eq!(node(ErrorCode::InvalidArgument), Exit::Usage);
         assert_eq!(node(ErrorCode::Draining), Exit::Unavailable);
+        assert_eq!(node(ErrorCode::ConsumerNotFound), Exit::NotFound);
+        assert_eq!(node(ErrorCode::Throttled), Exit::Refused);
+        let behind_it = Arc::new(Error::Node(Arc::new(ErrorAnswer::new(ErrorCode::ProducerGap))));
+        assert_eq!(exit_of(&Error::Expired(behind_it)), Exit::Refused);
         let lost = Error::Lost(Arc::new(std::io::ErrorKind::ConnectionReset.into()));
         assert_eq!(exit_of(&lost), Exit::Unavailable);
         assert_eq!(exit_of(&Error::OutcomeUnknown(Arc::new(lost))), Exit::Unknown);

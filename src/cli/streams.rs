@@ -1,52 +1,77 @@
-//! `millstream stream`: create, list, describe, update, delete.
+//! `millstream stream`: what it takes to look after streams. Here they are created, listed and deleted; their settings,
+//! shards and counters have modules of their own.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+mod describe;
+mod reshard;
+mod settings;
+mod stats;
+
+use std::io::{self, BufRead, IsTerminal};
 
 use serde_json::json;
 
-use crate::cli::args::{
-    StreamCommand, StreamCreateArgs, StreamDeleteArgs, StreamListArgs, StreamNameArgs, StreamSettings, StreamUpdateArgs,
-};
+use crate::cli::args::{KeyValue, StreamCommand, StreamCreateArgs, StreamDeleteArgs, StreamListArgs};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::moment::Utc;
-use crate::cli::output::table;
+use crate::cli::output::{say, table};
 use crate::cli::remote::{self, failure};
-use crate::client::{SettingsChange, ShardDescription, Start, StreamDescription};
-use crate::protocol::messages::{PositionAnswer, ShardState, StreamStatus};
-use crate::runtime::local::join_all;
+use crate::client::{CapacityMode, MetadataChange, StreamStatus, Tag};
 
 /// Runs a `stream` command.
 pub fn run(command: &StreamCommand) -> Result<(), Failure> {
     match command {
         StreamCommand::Create(args) => create(args),
         StreamCommand::List(args) => list(args),
-        StreamCommand::Describe(args) => describe(args),
-        StreamCommand::Update(args) => update(args),
+        StreamCommand::Describe(args) => describe::run(args),
+        StreamCommand::Update(args) => settings::update(args),
         StreamCommand::Delete(args) => delete(args),
+        StreamCommand::Split(args) => reshard::split(args),
+        StreamCommand::Merge(args) => reshard::merge(args),
+        StreamCommand::Scale(args) => reshard::scale(args),
+        StreamCommand::Move(args) => reshard::migrate(args),
+        StreamCommand::Retention(args) => settings::retention(args),
+        StreamCommand::Mode(args) => settings::capacity(args),
+        StreamCommand::Limits(args) => settings::throughput(args),
+        StreamCommand::Distribution(args) => settings::distribution(args),
+        StreamCommand::Tags(args) => settings::tags(args),
+        StreamCommand::Stats(args) => stats::run(args),
     }
 }
 
-fn change(settings: &StreamSettings) -> SettingsChange {
-    SettingsChange {
-        retention_hours: settings.retention.map(|hours| hours.0),
-        record_bytes_max: settings.record_max.map(|bytes| bytes.0),
-        durability: settings.durability,
-        ..SettingsChange::NONE
-    }
+/// Tags as the client takes them.
+#[must_use]
+pub fn tags(given: &[KeyValue]) -> Vec<Tag<'_>> {
+    given.iter().map(|tag| Tag { key: &tag.key, value: &tag.value }).collect()
 }
 
 fn create(args: &StreamCreateArgs) -> Result<(), Failure> {
+    let change = settings::change(&args.settings, None)?;
+    let shards = match (args.shards, change.mode) {
+        (Some(shards), _) => shards,
+        // As many as its bounds say.
+        (None, Some(CapacityMode::OnDemand { .. })) => 0,
+        (None, _) => 1,
+    };
     remote::with(&args.node, async |client| {
-        let change = change(&args.settings);
-        client.create_stream(&args.name, args.shards, change).await.map_err(|error| failure(&error))?;
-        say(&format!("created {} with {} shards\n", args.name, args.shards))
+        let created = async {
+            client.create_stream(&args.name, shards, change).await?;
+            if !args.tags.is_empty() {
+                let change = MetadataChange::Tags { set: tags(&args.tags), remove: Vec::new() };
+                client.set_metadata(&args.name, None, change).await?;
+            }
+            match shards {
+                0 => Ok(client.describe_stream(&args.name).await?.shards.open().len()),
+                shards => Ok(shards as usize),
+            }
+        };
+        let shards = created.await.map_err(|error| failure(&error))?;
+        say(&format!("created {} with {}\n", args.name, reshard::count(shards, "shard")))
     })
 }
 
 fn list(args: &StreamListArgs) -> Result<(), Failure> {
     let streams =
         remote::with(&args.node, async |client| client.list_streams().await.map_err(|error| failure(&error)))?;
-    if args.json {
+    if args.output.json {
         let lines = streams.iter().map(|stream| {
             json!({"name": stream.name, "status": status(stream.status), "open_shards": stream.open_shards}).to_string()
         });
@@ -59,87 +84,12 @@ fn list(args: &StreamListArgs) -> Result<(), Failure> {
     say(&table(["STREAM", "STATUS", "SHARDS"], &rows))
 }
 
-fn describe(args: &StreamNameArgs) -> Result<(), Failure> {
-    let (stream, bounds) = remote::with(&args.node, async |client| {
-        let stream = client.describe_stream(&args.name).await.map_err(|error| failure(&error))?;
-        // A shard that cannot be asked (damaged, about to go) is shown all the same.
-        let asked = stream.shards.all().iter().map(async |shard| client.position(shard, Start::Latest).await.ok());
-        let bounds = join_all(asked).await;
-        Ok((stream, bounds))
-    })?;
-    if args.json { say(&(as_json(&stream, &bounds) + "\n")) } else { say(&as_text(&stream, &bounds)) }
-}
-
-fn as_json(stream: &StreamDescription, bounds: &[Option<PositionAnswer>]) -> String {
-    let shards = stream.shards.all().iter().zip(bounds).map(|(shard, bounds)| {
-        json!({
-            "number": shard.number.0,
-            "shard_id": shard.number.to_string(),
-            "state": state(shard.state),
-            "worker": shard.worker.0,
-            // As texts: these numbers have more digits than JSON readers keep.
-            "hash_start": shard.hash_start.to_string(),
-            "hash_end": shard.hash_end.to_string(),
-            "horizon": bounds.map(|bounds| bounds.horizon.0),
-            "next_offset": bounds.map(|bounds| bounds.end_offset.0),
-        })
-    });
-    json!({
-        "name": stream.name,
-        "status": status(stream.status),
-        "created": Utc(stream.created).to_string(),
-        "retention_hours": stream.settings.retention_hours,
-        "record_bytes_max": stream.settings.record_bytes_max,
-        "durability": stream.settings.durability.name(),
-        "shards": shards.collect::<Vec<_>>(),
-    })
-    .to_string()
-}
-
-fn as_text(stream: &StreamDescription, bounds: &[Option<PositionAnswer>]) -> String {
-    let settings = &stream.settings;
-    let offset = |bounds: Option<&PositionAnswer>, of: fn(&PositionAnswer) -> u64| {
-        bounds.map_or_else(|| "?".to_owned(), |bounds| of(bounds).to_string())
-    };
-    let row = |(shard, bounds): (&ShardDescription, &Option<PositionAnswer>)| {
-        [
-            shard.number.to_string(),
-            state(shard.state).to_owned(),
-            shard.worker.to_string(),
-            offset(bounds.as_ref(), |bounds| bounds.horizon.0),
-            offset(bounds.as_ref(), |bounds| bounds.end_offset.0),
-            format!("{:032x}-{:032x}", shard.hash_start.0, shard.hash_end.0),
-        ]
-    };
-    let rows: Vec<_> = stream.shards.all().iter().zip(bounds).map(row).collect();
-    format!(
-        "stream      {}\nstatus      {}\ncreated     {}\nretention   {} h\nrecord max  {} bytes\ndurability  {}\n\n{}",
-        stream.name,
-        status(stream.status),
-        Utc(stream.created),
-        settings.retention_hours,
-        settings.record_bytes_max,
-        settings.durability,
-        table(["SHARD", "STATE", "WORKER", "HORIZON", "NEXT", "HASH KEYS"], &rows)
-    )
-}
-
-fn update(args: &StreamUpdateArgs) -> Result<(), Failure> {
-    let settings = remote::with(&args.node, async |client| {
-        client.update_stream(&args.name, change(&args.settings)).await.map_err(|error| failure(&error))
-    })?;
-    say(&format!(
-        "{}: retention {} h, record max {} bytes, durability {}\n",
-        args.name, settings.retention_hours, settings.record_bytes_max, settings.durability
-    ))
-}
-
 fn delete(args: &StreamDeleteArgs) -> Result<(), Failure> {
     if !args.yes {
         confirm(&args.name)?;
     }
     remote::with(&args.node, async |client| {
-        client.delete_stream(&args.name, false).await.map_err(|error| failure(&error))
+        client.delete_stream(&args.name, args.with_consumers).await.map_err(|error| failure(&error))
     })?;
     say(&format!("deleted {}\n", args.name))
 }
@@ -162,17 +112,4 @@ const fn status(status: StreamStatus) -> &'static str {
         StreamStatus::Updating => "updating",
         StreamStatus::Deleting => "deleting",
     }
-}
-
-const fn state(state: ShardState) -> &'static str {
-    match state {
-        ShardState::Open => "open",
-        ShardState::Closed => "closed",
-        ShardState::Quarantined => "quarantined",
-        ShardState::Pending => "pending",
-    }
-}
-
-fn say(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::from_output)
 }

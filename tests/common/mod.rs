@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
@@ -89,16 +89,22 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` with `input` on standard input.
-    pub fn start(mut command: Command, input: &[u8]) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (mut to, out) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        let mut from = child.stderr.take().expect("piped");
+    pub fn start(command: Command, input: &[u8]) -> Self {
+        let (process, mut to) = Self::start_fed(command);
         let input = input.to_vec();
         std::thread::spawn(move || {
             // A process that reads no input closes it, and then there is nobody to tell.
             let _ = to.write_all(&input);
         });
+        process
+    }
+
+    /// Starts `command` and gives its standard input, to be written to and closed.
+    pub fn start_fed(mut command: Command) -> (Self, ChildStdin) {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (to, out) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut from = child.stderr.take().expect("piped");
         let (sender, lines) = sync_channel(1 << 16);
         std::thread::spawn(move || {
             let mut out = BufReader::new(out);
@@ -114,7 +120,7 @@ impl Process {
             let _ = from.read_to_end(&mut text);
             text
         });
-        Self { child, lines, seen: Vec::new(), err: Some(err) }
+        (Self { child, lines, seen: Vec::new(), err: Some(err) }, to)
     }
 
     /// The next line of standard output; `None` at its end.

@@ -17,9 +17,13 @@ enum Everything {
     Serve(ServeArgs),
     #[command(subcommand)]
     Stream(StreamCommand),
+    #[command(subcommand)]
+    Consumer(ConsumerCommand),
+    #[command(subcommand)]
+    Group(GroupCommand),
     Put(PutArgs),
     Get(ReadArgs),
-    Tail(ReadArgs),
+    Tail(TailArgs),
     #[command(subcommand)]
     Log(LogCommand),
     Completions(CompletionsArgs),
@@ -80,12 +84,12 @@ fn reading_positions() {
     assert_eq!(get.from, Some(From::Ago(Duration::from_secs(600))));
     assert!(!get.follows(From::Horizon));
     let Ok(Everything::Tail(tail)) = parse("millstream tail s") else { panic!("tail does not parse") };
-    assert!(tail.follows(From::Latest));
+    assert!(tail.read.follows(From::Latest));
     let Ok(Everything::Tail(tail)) = parse("millstream tail s --from 7 --shard 1") else {
         panic!("tail does not parse")
     };
-    assert_eq!(tail.from, Some(From::Offset(Offset(7))));
-    assert!(!tail.follows(From::Latest));
+    assert_eq!(tail.read.from, Some(From::Offset(Offset(7))));
+    assert!(!tail.read.follows(From::Latest));
 }
 
 /// Goal: what contradicts itself or is out of range is refused by the parser.
@@ -107,4 +111,23 @@ fn contradictions_are_refused() {
         assert!(parse(line).is_err(), "{line}");
     }
     parse("millstream stream update s --retention 48h").unwrap();
+}
+
+/// Goal: limits that go together are understood together, and a mode that does not exist names those that do.
+#[test]
+fn settings_are_understood() {
+    let Ok(Everything::Stream(StreamCommand::Limits(args))) =
+        parse("millstream stream limits s custom --write-records 5 --read-bytes 2MiB")
+    else {
+        panic!("parses");
+    };
+    let expected = LimitsArgs { write_records: Some(5), read_bytes: Some(2 << 20), ..LimitsArgs::default() };
+    assert_eq!((args.limits, args.custom), (LimitKind::Custom, expected));
+    let wrong = parse("millstream stream mode s ondemand").unwrap_err().to_string();
+    assert!(wrong.contains("provisioned") && wrong.contains("on-demand"), "{wrong}");
+    for line in ["stream scale s 0", "stream split s x", "stream move s 1 --to -1", "stream update s", "stream split s"]
+    {
+        assert!(parse(&format!("millstream {line}")).is_err(), "{line}");
+    }
+    assert!(parse("millstream tail s --group a --shard 1").is_err());
 }
