@@ -444,6 +444,12 @@ fn members_of_a_group_take_over() {
     until(joined, |status| numbers(&status["members"], "shards") == [2, 2]);
     let table = ok(&node, &["group", "describe", "s", "app"]);
     assert!(table.starts_with("MEMBER ") && table.contains("\nSHARD "), "{table}");
+    let list = object(&node, &["group", "list", "s"]);
+    assert_eq!(
+        (&list["group"], &list["members"], &list["shards_without_a_member"]),
+        (&json!("app"), &json!(2), &json!(0))
+    );
+    assert!(ok(&node, &["group", "list", "s"]).starts_with("GROUP "));
     node.run(&["group", "reset", "s", "app", "--to", "horizon"]).code(6).complains(&["alive", "group describe"]);
 
     let mut sent = 0;

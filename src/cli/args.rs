@@ -16,7 +16,7 @@ mod streams;
 mod values;
 
 pub use consumers::{ConsumerCommand, ConsumerListArgs, ConsumerNameArgs, ConsumerRegisterArgs};
-pub use groups::{GroupArgs, GroupCommand, GroupResetArgs};
+pub use groups::{GroupArgs, GroupCommand, GroupListArgs, GroupResetArgs};
 pub use reshard::{MergeArgs, MoveArgs, ScaleArgs, SplitArgs};
 pub use settings::{
     CapacityArgs, DistributionArgs, LimitKind, LimitsArgs, LimitsCommandArgs, ModeArgs, ModeKind, RetentionArgs,

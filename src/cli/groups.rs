@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::args::{GroupArgs, GroupCommand, GroupResetArgs};
+use crate::cli::args::{GroupArgs, GroupCommand, GroupListArgs, GroupResetArgs};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::moment::From;
 use crate::cli::output::{say, table};
 use crate::cli::remote::{self, Remote, failure};
-use crate::client::group::{Checkpoint, GroupMember, GroupStatus};
+use crate::client::group::{Checkpoint, GroupMember, GroupShard, GroupStatus};
 use crate::client::{Error, Start};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::PositionAnswer;
@@ -23,9 +23,38 @@ const ASKED_TOGETHER: usize = 256;
 /// Runs a `group` command.
 pub fn run(command: &GroupCommand) -> Result<(), Failure> {
     match command {
+        GroupCommand::List(args) => list(args),
         GroupCommand::Describe(args) => describe(args),
         GroupCommand::Reset(args) => reset(args),
     }
+}
+
+fn list(args: &GroupListArgs) -> Result<(), Failure> {
+    let groups = remote::with(&args.node, async |client| {
+        let mut groups = Vec::new();
+        for name in client.groups(&args.stream).await.map_err(|error| failure(&error))? {
+            let status = client.group_status(&name, &args.stream).await.map_err(|error| failure(&error))?;
+            groups.push((name, status));
+        }
+        Ok(groups)
+    })?;
+    let unread = |status: &GroupStatus| {
+        let is_open = |shard: &&GroupShard| shard.checkpoint != Checkpoint::Ended && shard.owner.is_none();
+        status.shards.iter().filter(is_open).count()
+    };
+    if args.output.json {
+        let line = |(name, status): &(String, GroupStatus)| {
+            let group =
+                json!({"group": name, "members": status.members.len(), "shards_without_a_member": unread(status)});
+            format!("{group}\n")
+        };
+        return say(&groups.iter().map(line).collect::<String>());
+    }
+    let rows: Vec<_> = groups
+        .iter()
+        .map(|(name, status)| [name.clone(), status.members.len().to_string(), unread(status).to_string()])
+        .collect();
+    say(&table(["GROUP", "MEMBERS", "SHARDS NOBODY READS"], &rows))
 }
 
 /// A shard as an application sees it.

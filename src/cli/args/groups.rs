@@ -8,10 +8,26 @@ use crate::cli::moment::From;
 /// The `group` commands. A group is an application whose members share the shards of a stream.
 #[derive(Clone, Debug, Subcommand)]
 pub enum GroupCommand {
+    /// List the applications that read a stream.
+    List(GroupListArgs),
     /// Show the members of an application, the shards each of them reads, and how far behind it is.
     Describe(GroupArgs),
     /// Make an application go on from another place, while none of its members runs.
     Reset(GroupResetArgs),
+}
+
+/// Arguments of `group list`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  millstream group list orders")]
+pub struct GroupListArgs {
+    /// Name of the stream.
+    pub stream: String,
+    /// For people or for programs.
+    #[command(flatten)]
+    pub output: JsonArg,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Arguments of `group describe`.

@@ -81,12 +81,21 @@ impl<R: Reactor> Client<R> {
         self.ask(&StoreGet { space, key }, |answer| answer.item.map(Item::from)).await
     }
 
+    /// The spaces in which something is stored, by name, read page by page. Between two pages they may change.
+    pub async fn store_spaces(&self) -> Result<Vec<String>> {
+        Ok(self.store_pages("", "").await?.into_iter().map(|space| space.key).collect())
+    }
+
     /// All items of a space whose keys begin with `prefix`, by key, read page by page. Between two pages items may change.
     pub async fn store_list(&self, space: &str, prefix: &str) -> Result<Vec<Item>> {
         check_length(space, STORE_SPACE_BYTES_MAX, SPACE_RULE)?;
         if prefix.len() > STORE_KEY_BYTES_MAX {
             return Err(Error::Argument(KEY_RULE));
         }
+        self.store_pages(space, prefix).await
+    }
+
+    async fn store_pages(&self, space: &str, prefix: &str) -> Result<Vec<Item>> {
         let mut items: Vec<Item> = Vec::new();
         loop {
             let after = items.last().map_or(String::new(), |item| item.key.clone());

@@ -159,6 +159,18 @@ async fn places<R: Reactor>(
 }
 
 impl<R: Reactor> Client<R> {
+    /// The applications that have begun to read a stream as groups, by name.
+    pub async fn groups(&self, stream: &str) -> Result<Vec<String>> {
+        let key = group_key(self.describe_stream(stream).await?.id);
+        let mut groups = Vec::new();
+        for space in self.store_spaces().await? {
+            if self.store_get(&space, &key).await?.is_some() {
+                groups.push(space);
+            }
+        }
+        Ok(groups)
+    }
+
     /// The members of an application that reads a stream, and how far it is.
     pub async fn group_status(&self, application: &str, stream: &str) -> Result<GroupStatus> {
         let description = self.describe_stream(stream).await?;

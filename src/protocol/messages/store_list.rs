@@ -5,14 +5,15 @@ use crate::codec::{DecodeError, Write};
 use crate::limits::{STORE_KEY_BYTES_MAX, STORE_PAGE_MAX, STORE_SPACE_BYTES_MAX};
 use crate::protocol::Opcode;
 
-/// Asks for items in the byte order of their keys.
+/// Asks for items in the byte order of their keys. Without a space: for the spaces in which something is stored, each as an
+/// item with the space as its key, an empty value and version 0.
 ///
 /// ```text
 /// 0 str16 space   then str16 prefix   str16 after   u32 limit
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreList<'a> {
-    /// The space.
+    /// The space; empty for a list of the spaces.
     pub space: &'a str,
     /// Only keys that begin so; empty for all.
     pub prefix: &'a str,

@@ -30,6 +30,9 @@ impl<R: Runtime> Admin<R> {
                     StoreDone::Items(items, false)
                 }))
             }
+            StoreOp::List { space, prefix, after, limit } if space.is_empty() => {
+                Ok(self.log.with(|catalog| spaces(catalog, &prefix, &after, limit)))
+            }
             StoreOp::List { space, prefix, after, limit } => {
                 check_space(&space).map_err(|error| Failure::Catalog(error.into()))?;
                 Ok(self.log.with(|catalog| self.list(catalog, now, (&space, &prefix, &after), limit)))
@@ -186,4 +189,16 @@ impl<R: Runtime> Admin<R> {
         items.truncate(limit);
         StoreDone::Items(items, more)
     }
+}
+
+/// The spaces in which something is stored, each as an item without a value.
+fn spaces(catalog: &Catalog, prefix: &str, after: &str, limit: usize) -> StoreDone {
+    let found = catalog.store().spaces().filter(|space| space.starts_with(prefix) && *space > after);
+    let mut items: Vec<_> = found
+        .take(limit + 1)
+        .map(|space| Stored { key: space.to_owned(), item: Item::default(), remaining_ms: 0 })
+        .collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    StoreDone::Items(items, more)
 }

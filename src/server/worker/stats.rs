@@ -1,12 +1,18 @@
 //! Counters, of one worker and of all together.
 
 use super::{Home, Worker};
-use crate::engine::shard::Shard;
+use crate::engine::shard::{Phase, Shard};
 use crate::runtime::Runtime;
 use crate::server::failure::Failure;
 use crate::server::mail::{Answer, Op, Scope};
+use crate::shard::admission::PutRefusal;
 use crate::shard::latency::Latency;
 use crate::types::{ShardNumber, StreamId, Traffic};
+
+/// Whether puts to a shard that is meant to take them are refused.
+fn is_refusing<R: Runtime>(shard: &Shard<R>) -> bool {
+    shard.log().refusal().is_some_and(|refusal| refusal != PutRefusal::Closed)
+}
 
 /// How the values of several workers become one.
 fn joined(name: &str, one: u64, other: u64) -> u64 {
@@ -61,7 +67,9 @@ impl<R: Runtime> Worker<R> {
         let age_ms = shards.iter().map(|shard| shard.counters.iterator_age_ms.get()).max().unwrap_or(0);
         let mut stats = vec![
             ("shards", shards.len() as u64),
-            ("shards_refusing_puts", sum(&|shard| shard.log().refusal().is_some().into())),
+            ("shards_closed", sum(&|shard| matches!(shard.phase(), Phase::Closed(_)).into())),
+            // Those that were split or merged have nothing to refuse: their keys are elsewhere.
+            ("shards_refusing_puts", sum(&|shard| is_refusing(shard).into())),
             ("records", sum(&|shard| shard.log().marks().committed().offset.0 - shard.log().first_offset().0)),
             ("disk_bytes", sum(&|shard| shard.log().disk_bytes())),
             ("put_records_total", sum(&|shard| shard.counters.put_records.get())),
