@@ -58,6 +58,7 @@ fn exit_of(error: &Error) -> Exit {
         Error::Record(_) | Error::Argument(_) => Exit::Usage,
         Error::Expired(cause) => exit_of(cause),
         Error::Protocol(_) | Error::BeforeHorizon { .. } | Error::Closed => Exit::Failure,
+        Error::TakenOver | Error::LeaseLost => Exit::Failure,
         Error::Node(answer) => match (answer.known(), answer.class) {
             (Some(ErrorCode::StreamNotFound | ErrorCode::ShardNotFound), _) => Exit::NotFound,
             (Some(ErrorCode::ShardQuarantined | ErrorCode::DataLost), _) => Exit::Damaged,

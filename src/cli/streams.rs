@@ -138,7 +138,9 @@ fn delete(args: &StreamDeleteArgs) -> Result<(), Failure> {
     if !args.yes {
         confirm(&args.name)?;
     }
-    remote::with(&args.node, async |client| client.delete_stream(&args.name).await.map_err(|error| failure(&error)))?;
+    remote::with(&args.node, async |client| {
+        client.delete_stream(&args.name, false).await.map_err(|error| failure(&error))
+    })?;
     say(&format!("deleted {}\n", args.name))
 }
 

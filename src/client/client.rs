@@ -1,10 +1,19 @@
 //! The client: catalogue operations, a connection per worker, and the way to producers and consumers.
 
+mod consumers;
+mod metadata;
+mod reshard;
+mod store;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+
+pub use consumers::RegisteredConsumer;
+pub use metadata::Metadata;
+pub use store::{Item, Leased};
 
 use super::backoff::Backoff;
 use super::connection::{Connection, result};
@@ -77,14 +86,22 @@ pub struct StreamDescription {
     pub settings: StreamSettings,
     /// Version of the catalogue this was read from.
     pub catalogue_version: u64,
+    /// How many open shards a scaling that is under way will lead to.
+    pub scaling_target: Option<u32>,
+    /// How many registered consumers it has.
+    pub consumers: u32,
+    /// Records that arrived before are gone, whatever the retention is now. 0 if the retention never was raised.
+    pub expired_before: WallUs,
     /// Its shards.
     pub shards: ShardMap,
 }
 
 /// A client of one node. A handle, cheap to clone; its connections close with the last one.
 ///
-/// Operations that change nothing are tried again, on a new connection, until [`ClientOptions::retry_for`] is over;
-/// those that change the catalogue only after errors which say that nothing was done.
+/// After errors which say that nothing was done, and pass, every operation is tried again, on a new connection if need be,
+/// until [`ClientOptions::retry_for`] is over. When it is not known whether an operation was carried out (the connection
+/// was lost, no answer came in time), it is tried again only if it may be carried out twice: reads, and changes that say so.
+/// From the others that error comes back ([`Error::is_outcome_unknown`]); what tells then is said at each.
 pub struct Client<R: Reactor> {
     shared: Rc<Shared<R>>,
 }
@@ -176,22 +193,30 @@ impl<R: Reactor> Client<R> {
         &self.shared.options
     }
 
-    /// Creates a stream whose shards divide the hash keys evenly. When this resolves it takes records.
+    /// Creates a stream whose shards divide the hash keys evenly. When this resolves it takes records. On demand, 0 shards
+    /// stand for as many as such a stream begins with.
+    ///
+    /// Not repeated when the outcome is unknown: `StreamExists` might then be about a stream of somebody else.
+    /// [`Client::describe_stream`] tells.
     pub async fn create_stream(&self, name: &str, shards: u32, settings: SettingsChange) -> Result<CreateStreamAnswer> {
         check_name(name)?;
         self.change(&CreateStream { name, shards, settings }, |answer| answer).await
     }
 
-    /// Changes settings of a stream; gives all of them as they are then.
+    /// Changes settings of a stream; gives all of them as they are then. Repeated when the outcome is unknown: what is set
+    /// twice is as set once.
     pub async fn update_stream(&self, name: &str, settings: SettingsChange) -> Result<StreamSettings> {
         check_name(name)?;
-        self.change(&UpdateStream { name, settings }, |answer| answer.settings).await
+        self.ask(&UpdateStream { name, settings }, |answer| answer.settings).await
     }
 
-    /// Deletes a stream with all its records.
-    pub async fn delete_stream(&self, name: &str) -> Result<()> {
+    /// Deletes a stream with all its records; with `enforce_consumer_deletion` also one that has registered consumers,
+    /// which otherwise is refused with `HasConsumers`. The name is free when this resolves.
+    ///
+    /// Not repeated when the outcome is unknown: somebody may have created another stream of the name meanwhile.
+    pub async fn delete_stream(&self, name: &str, enforce_consumer_deletion: bool) -> Result<()> {
         check_name(name)?;
-        self.change(&DeleteStream { name, enforce_consumer_deletion: false }, |_| ()).await
+        self.change(&DeleteStream { name, enforce_consumer_deletion }, |_| ()).await
     }
 
     /// All streams in the byte order of their names, read page by page.
@@ -231,6 +256,9 @@ impl<R: Reactor> Client<R> {
                     created: answer.created,
                     settings: answer.settings,
                     catalogue_version: answer.catalogue_version,
+                    scaling_target: Some(answer.scaling_target).filter(|target| *target != 0),
+                    consumers: answer.consumers,
+                    expired_before: answer.expired_before,
                     shards: ShardMap::default(),
                 };
                 (description, answer.shards, answer.more)
@@ -356,12 +384,13 @@ impl<R: Reactor> Client<R> {
         Connection::open(&self.shared.rt, addr, name, token, *connect_timeout).await
     }
 
-    /// An operation that changes nothing: tried again whatever the reason, as long as it passes.
+    /// An operation that may be carried out twice, because it changes nothing or sets what it set before: tried again
+    /// whatever the reason, as long as it passes.
     async fn ask<O: Operation, T>(&self, operation: &O, mut read: impl FnMut(O::Answer<'_>) -> T) -> Result<T> {
         self.retry(true, async || self.once(operation, &mut read).await).await
     }
 
-    /// An operation that changes something: tried again only if it certainly did nothing.
+    /// An operation that may not be carried out twice: tried again only if it certainly did nothing.
     async fn change<O: Operation, T>(&self, operation: &O, mut read: impl FnMut(O::Answer<'_>) -> T) -> Result<T> {
         self.retry(false, async || self.once(operation, &mut read).await).await
     }
@@ -399,10 +428,12 @@ impl<R: Reactor> Client<R> {
 
 /// The node checks names by its own rules; here only what cannot be sent is refused.
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > STREAM_NAME_BYTES_MAX {
-        return Err(Error::Argument("a stream's name has 1 to 128 bytes"));
-    }
-    Ok(())
+    check_length(name, STREAM_NAME_BYTES_MAX, "a stream's name has 1 to 128 bytes")
+}
+
+/// Refuses what no message has room for.
+fn check_length(text: &str, bytes_max: usize, rule: &'static str) -> Result<()> {
+    if text.is_empty() || text.len() > bytes_max { Err(Error::Argument(rule)) } else { Ok(()) }
 }
 
 #[cfg(all(test, feature = "sim"))]

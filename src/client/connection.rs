@@ -21,7 +21,7 @@ use futures_lite::future::or;
 
 use super::error::{Error, Result};
 use super::session::{Event, NodeInfo, ProtocolError, Session, announce};
-use crate::protocol::messages::{ReadState, Subscribe, SubscribeAnswer, SubscriptionEnd};
+use crate::protocol::messages::{ChildShard, ReadState, Subscribe, SubscribeAnswer, SubscriptionEnd};
 use crate::protocol::{Decode, Message, Operation};
 use crate::runtime::local::{Fill, Notify, OneShot, Permit, Semaphore, one_shot};
 use crate::runtime::{Reactor, ReadHalf, TaskClass, WriteHalf};
@@ -352,6 +352,8 @@ pub enum Push {
     EndOfShard {
         /// Its end.
         next_offset: Offset,
+        /// The shards that go on with its keys.
+        children: Vec<ChildShard>,
     },
 }
 
@@ -375,7 +377,7 @@ impl<R: Reactor> Subscription<R> {
             Some(Arrived::End(message)) => {
                 let end = SubscriptionEnd::decode(&message.args).map_err(ProtocolError::from)?;
                 match end.error {
-                    None => Ok(Push::EndOfShard { next_offset: end.next_offset }),
+                    None => Ok(Push::EndOfShard { next_offset: end.next_offset, children: end.children }),
                     Some(error) => Err(Error::node(error)),
                 }
             }

@@ -68,6 +68,12 @@ pub enum Error {
     /// The stream, or this incarnation of its shard, does not exist, or exists no more.
     #[error("the stream or its shard is gone: {0}")]
     StreamGone(Arc<ErrorAnswer<'static>>),
+    /// A newer subscription of the same registered consumer reads the shard now.
+    #[error("a newer subscription of the consumer took over")]
+    TakenOver,
+    /// The lease is another's now, or nobody's: whoever held it must stop working on what it stood for.
+    #[error("the lease is lost")]
+    LeaseLost,
     /// What a reader received is not what the shard's log can hold.
     #[error("damaged frames arrived: {0}")]
     Frames(#[from] FramesError),
@@ -110,6 +116,8 @@ impl Error {
         match answer.known() {
             Some(ErrorCode::BeforeHorizon) => Self::BeforeHorizon { horizon: Offset(answer.detail_a) },
             Some(ErrorCode::DataLost) => Self::Damaged { resume: Offset(answer.detail_a) },
+            Some(ErrorCode::SubscriptionTakenOver) => Self::TakenOver,
+            Some(ErrorCode::LeaseLost) => Self::LeaseLost,
             Some(ErrorCode::StreamNotFound) => Self::StreamGone(Arc::new(answer.into_owned())),
             _ => Self::Node(Arc::new(answer.into_owned())),
         }
@@ -133,6 +141,8 @@ impl Error {
             Self::Expired(_) => ErrorClass::RetryAfter,
             // Deleted for good; the error says where to go on.
             Self::BeforeHorizon { .. } | Self::Damaged { .. } | Self::StreamGone(_) => ErrorClass::Gone,
+            // Somebody else goes on; taking it back is a decision, not a retry.
+            Self::TakenOver | Self::LeaseLost => ErrorClass::Gone,
             // Damaged under way: the next copy will likely be whole.
             Self::Frames(_) => ErrorClass::RetryNow,
             // The caller closed it.
@@ -167,6 +177,8 @@ impl Error {
             Self::Node(answer) | Self::StreamGone(answer) => answer.known(),
             Self::BeforeHorizon { .. } => Some(ErrorCode::BeforeHorizon),
             Self::Damaged { .. } => Some(ErrorCode::DataLost),
+            Self::TakenOver => Some(ErrorCode::SubscriptionTakenOver),
+            Self::LeaseLost => Some(ErrorCode::LeaseLost),
             Self::OutcomeUnknown(error) | Self::Expired(error) => error.code(),
             _ => None,
         }

@@ -1,26 +1,34 @@
 //! All shards of a stream as one row of records, each tagged with its shard.
 //!
-//! Fair: a shard that has much does not keep the others waiting, because one frame of each is taken in turn. Records of one
-//! shard keep their order; between shards there is none. Bounded: a shard holds one frame here and a share of
-//! [`ConsumerOptions::bytes_max`] in its consumer.
+//! - Fair: a shard that has much does not keep the others waiting, because one frame of each is taken in turn.
+//! - In order: records of one shard keep their order, and a shard that was split or merged is read to its end before its
+//!   children begin. So the records of a partition key keep their order, too. Between other shards there is none.
+//! - Complete: shards that appear later are read from their first record on, unless it stops at the end of now
+//!   ([`Stop::AtEnd`]).
+//! - Bounded: a shard holds one frame here and a share of [`ConsumerOptions::bytes_max`] in its consumer. Children live on
+//!   what their parents leave.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_lite::future::or;
 use thiserror::Error;
 
 use super::client::Client;
-use super::consumer::{Consumer, ConsumerOptions, FrameBatch, Record};
+use super::consumer::{Consumer, ConsumerOptions, FrameBatch, Record, Stop};
 use super::error::{Error, Result};
-use crate::protocol::messages::{ShardDescription, Start};
+use crate::protocol::messages::{ShardDescription, ShardState, Start};
 use crate::runtime::local::{Notify, join_all};
 use crate::runtime::{Reactor, TaskClass};
 use crate::types::ShardNumber;
 
 /// Smallest share of a shard.
 const SHARE_BYTES_MIN: u32 = 64 << 10;
+
+/// Time between two looks at children that are still being opened: that takes milliseconds.
+const PENDING_WAIT: Duration = Duration::from_millis(20);
 
 /// What ended the reading of one shard.
 #[derive(Clone, Debug, Error)]
@@ -33,30 +41,35 @@ pub struct ShardError {
     pub error: Error,
 }
 
-/// A consumer of all the shards a stream has when it is opened.
+/// A consumer of all the shards of a stream.
 pub struct Merged<R: Reactor> {
-    shared: Rc<Shared>,
-    shards: Vec<ShardDescription>,
+    shared: Rc<Shared<R>>,
     batch: Option<FrameBatch>,
-    _reactor: std::marker::PhantomData<R>,
 }
 
 impl<R: Reactor> std::fmt::Debug for Merged<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Merged")
-            .field("shards", &self.shards)
+            .field("stream", &self.shared.stream)
             .field("reading", &self.shared.reading)
             .finish_non_exhaustive()
     }
 }
 
-#[derive(Debug, Default)]
-struct Shared {
+struct Shared<R: Reactor> {
+    client: Client<R>,
+    stream: String,
+    options: ConsumerOptions,
     /// What shards have brought, at most one each.
-    ready: RefCell<VecDeque<(usize, Result<FrameBatch, ShardError>)>>,
-    /// By shard: its last one was taken.
-    taken: RefCell<Vec<bool>>,
-    /// Shards that are not done.
+    ready: RefCell<VecDeque<Item>>,
+    /// Every shard that was ever seen.
+    known: RefCell<BTreeSet<ShardNumber>>,
+    /// Shards that are read, or wait for their parents.
+    unfinished: RefCell<BTreeSet<ShardNumber>>,
+    waiting: RefCell<Vec<Next<R>>>,
+    /// Bytes of the budget that no shard has.
+    free_bytes: Cell<u32>,
+    /// Tasks that bring frames or look for children.
     reading: Cell<usize>,
     dropped: Cell<bool>,
     /// Something is ready, or nobody reads any more.
@@ -65,34 +78,82 @@ struct Shared {
     room: Notify,
 }
 
+struct Item {
+    batch: Result<FrameBatch, ShardError>,
+    /// To be set once it is handed out.
+    taken: Rc<Cell<bool>>,
+}
+
+/// A shard to be read.
+enum Next<R: Reactor> {
+    /// Opened when all began: its place is fixed.
+    Opened(Box<Consumer<R>>, u32),
+    /// Seen later.
+    Child(ShardDescription),
+}
+
+impl<R: Reactor> Next<R> {
+    fn shard(&self) -> &ShardDescription {
+        match self {
+            Self::Opened(consumer, _) => consumer.shard(),
+            Self::Child(shard) => shard,
+        }
+    }
+}
+
 impl<R: Reactor> Merged<R> {
     pub(super) async fn open(client: Client<R>, stream: &str, start: Start, options: ConsumerOptions) -> Result<Self> {
         if matches!(start, Start::At(_) | Start::After(_)) {
             return Err(Error::Argument("an offset is a place in one shard, not in all of a stream"));
         }
-        let shards = client.describe_stream(stream).await?.shards.all().to_vec();
+        let map = client.describe_stream(stream).await?.shards;
+        let wanted = |shard: &&ShardDescription| match start {
+            // Of closed ones nothing is new.
+            Start::Latest => map.is_open(shard.group),
+            _ => shard.state != ShardState::Pending,
+        };
+        let shards: Vec<_> = map.all().iter().filter(wanted).copied().collect();
         let share = (options.bytes_max / shards.len().max(1) as u32).max(SHARE_BYTES_MIN.min(options.bytes_max));
-        let options = ConsumerOptions { bytes_max: share, ..options };
+        let each = ConsumerOptions { bytes_max: share, ..options.clone() };
         let opening =
-            shards.iter().map(|shard| Consumer::open_shard(client.clone(), stream, *shard, start, options.clone()));
+            shards.iter().map(|shard| Consumer::open_shard(client.clone(), stream, *shard, start, each.clone()));
         let consumers = join_all(opening).await.into_iter().collect::<Result<Vec<_>>>()?;
-        let shared = Rc::new(Shared::default());
-        shared.taken.borrow_mut().resize(consumers.len(), true);
-        shared.reading.set(consumers.len());
-        for (at, consumer) in consumers.into_iter().enumerate() {
-            client.reactor().spawn(TaskClass::Latency, feed(Rc::clone(&shared), at, consumer));
-        }
-        Ok(Self { shared, shards, batch: None, _reactor: std::marker::PhantomData })
+        let numbers: BTreeSet<_> = shards.iter().map(|shard| shard.number).collect();
+        let shared = Rc::new(Shared {
+            client,
+            stream: stream.to_owned(),
+            free_bytes: Cell::new(if shards.is_empty() { options.bytes_max } else { 0 }),
+            options,
+            ready: RefCell::default(),
+            // Those that were not wanted are not to be found later.
+            known: RefCell::new(
+                numbers
+                    .iter()
+                    .copied()
+                    .chain(
+                        map.all().iter().filter(|shard| shard.state != ShardState::Pending).map(|shard| shard.number),
+                    )
+                    .collect(),
+            ),
+            unfinished: RefCell::new(numbers),
+            waiting: RefCell::new(consumers.into_iter().map(|one| Next::Opened(Box::new(one), share)).collect()),
+            reading: Cell::new(0),
+            dropped: Cell::new(false),
+            arrived: Notify::new(),
+            room: Notify::new(),
+        });
+        shared.begin();
+        Ok(Self { shared, batch: None })
     }
 
-    /// The shards that are read.
+    /// The shards that are being read, or wait for their parents.
     #[must_use]
-    pub fn shards(&self) -> &[ShardDescription] {
-        &self.shards
+    pub fn shards(&self) -> Vec<ShardNumber> {
+        self.shared.unfinished.borrow().iter().copied().collect()
     }
 
     /// The next record of any shard; `None` once all are done. Records that are gone are told of as an error, and what is left
-    /// behind them comes; a shard with any other error is done after it, the others go on.
+    /// behind them comes; a shard with any other error is done after it, without its children, and the others go on.
     /// Dropping it loses nothing.
     pub async fn next(&mut self) -> Option<Result<Record, ShardError>> {
         loop {
@@ -119,46 +180,134 @@ impl<R: Reactor> Merged<R> {
             Some(item) => Some(Some(item)),
             None => (shared.reading.get() == 0).then_some(None),
         });
-        let (at, item) = arrived.await?;
-        shared.taken.borrow_mut()[at] = true;
+        let Item { batch, taken } = arrived.await?;
+        taken.set(true);
         shared.room.notify();
-        Some(item)
+        Some(batch)
     }
 }
 
 impl<R: Reactor> Drop for Merged<R> {
     fn drop(&mut self) {
         self.shared.dropped.set(true);
+        self.shared.waiting.borrow_mut().clear();
         self.shared.room.notify();
     }
 }
 
-/// Brings one shard's frames, one at a time.
-async fn feed<R: Reactor>(shared: Rc<Shared>, at: usize, mut consumer: Consumer<R>) {
-    let shard = consumer.shard().number;
-    loop {
-        let dropped = shared.room.until(|| shared.dropped.get().then_some(()));
-        let next = or(consumer.next_batch(), async {
-            dropped.await;
-            None
-        });
-        let Some(item) = next.await else { break };
-        let (failed, resume) = match &item {
-            Ok(_) => (false, None),
-            // What is intact behind a loss still comes.
-            Err(Error::BeforeHorizon { horizon: next } | Error::Damaged { resume: next }) => (false, Some(*next)),
-            Err(_) => (true, None),
+impl<R: Reactor> Shared<R> {
+    /// Begins with every waiting shard none of whose parents is still to be read.
+    fn begin(self: &Rc<Self>) {
+        let unfinished = self.unfinished.borrow();
+        let is_due = |next: &mut Next<R>| {
+            let parents = [next.shard().parent, next.shard().adjacent_parent];
+            !parents.iter().flatten().any(|parent| unfinished.contains(parent))
         };
-        shared.taken.borrow_mut()[at] = false;
-        shared.ready.borrow_mut().push_back((at, item.map_err(|error| ShardError { shard, error })));
-        shared.arrived.notify();
-        if failed {
-            break;
+        let due: Vec<_> = self.waiting.borrow_mut().extract_if(.., is_due).collect();
+        drop(unfinished);
+        let children = due.iter().filter(|next| matches!(next, Next::Child(_))).count() as u32;
+        let each = (self.free_bytes.get() / children.max(1)).max(SHARE_BYTES_MIN.min(self.options.bytes_max));
+        for next in due {
+            let share = match &next {
+                Next::Opened(_, share) => *share,
+                Next::Child(_) => {
+                    self.free_bytes.set(self.free_bytes.get().saturating_sub(each));
+                    each
+                }
+            };
+            self.reading.set(self.reading.get() + 1);
+            self.client.reactor().spawn(TaskClass::Latency, feed(Rc::clone(self), next, share));
         }
-        shared.room.until(|| (shared.taken.borrow()[at] || shared.dropped.get()).then_some(())).await;
-        if let Some(offset) = resume {
-            consumer.seek(offset);
+    }
+
+    /// Hands on what a shard brought, and waits until it was taken.
+    async fn hand_on(&self, batch: Result<FrameBatch, ShardError>) {
+        let taken = Rc::new(Cell::new(false));
+        self.ready.borrow_mut().push_back(Item { batch, taken: Rc::clone(&taken) });
+        self.arrived.notify();
+        self.room.until(|| (taken.get() || self.dropped.get()).then_some(())).await;
+    }
+
+    /// Reads one shard to its end, and remembers its children.
+    async fn read(&self, next: Next<R>, share: u32) {
+        let shard = *next.shard();
+        let failed = |error| Err(ShardError { shard: shard.number, error });
+        let mut consumer = match next {
+            Next::Opened(consumer, _) => *consumer,
+            Next::Child(shard) => loop {
+                let options = ConsumerOptions { bytes_max: share, ..self.options.clone() };
+                match Consumer::open_shard(self.client.clone(), &self.stream, shard, Start::Horizon, options).await {
+                    Ok(consumer) => break consumer,
+                    Err(error) => {
+                        let passes = error.is_retryable();
+                        self.hand_on(failed(error)).await;
+                        if !passes || self.dropped.get() {
+                            return;
+                        }
+                    }
+                }
+            },
+        };
+        while let Some(item) = consumer.next_batch().await {
+            let (is_over, resume) = match &item {
+                Ok(_) => (false, None),
+                // What is intact behind a loss still comes.
+                Err(Error::BeforeHorizon { horizon: next } | Error::Damaged { resume: next }) => (false, Some(*next)),
+                Err(_) => (true, None),
+            };
+            self.hand_on(item.map_err(|error| ShardError { shard: shard.number, error })).await;
+            if is_over {
+                return;
+            }
+            if let Some(offset) = resume {
+                consumer.seek(offset);
+            }
         }
+        if self.options.stop == Stop::AtEnd {
+            return;
+        }
+        while let Err(error) = self.find_children(&mut consumer).await {
+            let passes = error.is_retryable();
+            self.hand_on(failed(error)).await;
+            if !passes || self.dropped.get() {
+                return;
+            }
+        }
+    }
+
+    /// Queues the children of a shard that was read to its end. One of two parents may have found them before.
+    async fn find_children(&self, consumer: &mut Consumer<R>) -> Result<()> {
+        let children = consumer.children().await?;
+        if children.iter().all(|child| self.known.borrow().contains(&child.number)) {
+            return Ok(());
+        }
+        let map = loop {
+            let map = self.client.describe_stream(&self.stream).await?.shards;
+            // The one who told of the end may be ahead of the one who describes.
+            if map.children(consumer.shard().number).all(|child| child.state != ShardState::Pending) {
+                break map;
+            }
+            self.client.reactor().sleep(PENDING_WAIT).await;
+        };
+        for child in map.children(consumer.shard().number) {
+            if self.known.borrow_mut().insert(child.number) {
+                self.unfinished.borrow_mut().insert(child.number);
+                self.waiting.borrow_mut().push(Next::Child(*child));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Brings one shard's frames, one at a time, and then begins with its children.
+async fn feed<R: Reactor>(shared: Rc<Shared<R>>, next: Next<R>, share: u32) {
+    let shard = next.shard().number;
+    let dropped = shared.room.until(|| shared.dropped.get().then_some(()));
+    or(shared.read(next, share), dropped).await;
+    shared.unfinished.borrow_mut().remove(&shard);
+    shared.free_bytes.set(shared.free_bytes.get().saturating_add(share));
+    if !shared.dropped.get() {
+        shared.begin();
     }
     shared.reading.set(shared.reading.get() - 1);
     shared.arrived.notify();

@@ -47,7 +47,7 @@ mod testing;
 
 mod backoff;
 
-pub use client::{Client, ClientOptions, StreamDescription, StreamInfo};
+pub use client::{Client, ClientOptions, Item, Leased, Metadata, RegisteredConsumer, StreamDescription, StreamInfo};
 pub use consumer::{Consumer, ConsumerOptions, FrameBatch, Mode, Record, Stop};
 pub use error::{Error, FramesError, Result};
 pub use merged::Merged;
@@ -55,4 +55,8 @@ pub use producer::{Ack, Producer, ProducerOptions, Ticket};
 pub use session::NodeInfo;
 pub use shard_map::ShardMap;
 
-pub use crate::protocol::messages::{SettingsChange, ShardDescription, Start, StreamSettings};
+pub use crate::protocol::messages::{
+    CapacityMode, ChildShard, CustomLimits, Distribution, Expect, MetadataChange, ReshardAnswer, ScaleKind, ScaleStep,
+    ScaleStreamAnswer, SettingsChange, ShardDescription, ShardEnd, ShardState, Start, StreamLimits, StreamSettings,
+    StreamStatus, Tag,
+};

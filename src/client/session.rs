@@ -60,6 +60,9 @@ pub enum ProtocolError {
     /// A version this client did not offer.
     #[error("the node chose version {0}")]
     Version(u8),
+    /// Fewer or more results than were asked for.
+    #[error("the answer has another number of results than were asked for")]
+    Count,
     /// A limit of 0: nothing could ever be sent.
     #[error("the node's limits allow nothing")]
     Limits,

@@ -45,6 +45,19 @@ impl ShardMap {
         self.all.binary_search_by_key(&number, |shard| shard.number).ok().map(|at| &self.all[at])
     }
 
+    /// The shards that were split or merged from this one, those that take no records yet ([`ShardState::Pending`]) too.
+    pub fn children(&self, number: ShardNumber) -> impl Iterator<Item = &ShardDescription> {
+        let is_parent = move |of: &&ShardDescription| [of.parent, of.adjacent_parent].contains(&Some(number));
+        self.all.iter().filter(is_parent)
+    }
+
+    /// The shards that this one was split or merged from, as far as they are still listed: the records of others have all
+    /// expired.
+    pub fn parents(&self, number: ShardNumber) -> impl Iterator<Item = &ShardDescription> {
+        let parents = self.shard(number).map_or([None; 2], |shard| [shard.parent, shard.adjacent_parent]);
+        parents.into_iter().flatten().filter_map(|parent| self.shard(parent))
+    }
+
     /// Whether this incarnation of a shard still takes records.
     #[must_use]
     pub fn is_open(&self, group: GroupId) -> bool {
@@ -102,6 +115,30 @@ mod tests {
         assert!(map.shard(ShardNumber(9)).is_none());
         assert!(map.is_open(GroupId(103)) && !map.is_open(GroupId(100)));
         assert_eq!((map.all().len(), map.open().len()), (5, 4));
+    }
+
+    /// Goal: pending children are known and routed past; children and parents are found, those that are gone are not.
+    #[test]
+    fn families() {
+        let child = |number, start, end, state, parents: [Option<u32>; 2]| {
+            let [parent, adjacent_parent] = parents.map(|parent| parent.map(ShardNumber));
+            ShardDescription { parent, adjacent_parent, ..shard(number, start, end, state) }
+        };
+        let map = ShardMap::new(vec![
+            shard(1, 0, 99, ShardState::Closed),
+            shard(2, 100, u128::MAX, ShardState::Closed),
+            child(3, 0, u128::MAX, ShardState::Open, [Some(2), Some(1)]),
+            child(4, 0, 9, ShardState::Pending, [Some(3), None]),
+            child(5, 10, u128::MAX, ShardState::Pending, [Some(3), None]),
+            child(6, 0, 9, ShardState::Closed, [Some(0), None]),
+        ]);
+        let children = |number| map.children(ShardNumber(number)).map(|shard| shard.number.0).collect::<Vec<_>>();
+        let parents = |number| map.parents(ShardNumber(number)).map(|shard| shard.number.0).collect::<Vec<_>>();
+        assert_eq!([children(1), children(2), children(3), children(4)], [vec![3], vec![3], vec![4, 5], vec![]]);
+        assert_eq!([parents(3), parents(4), parents(6), parents(9)], [vec![2, 1], vec![3], vec![], vec![]]);
+        for key in [0, 9, 10, u128::MAX] {
+            assert_eq!(map.route(HashKey(key)).unwrap().number, ShardNumber(3));
+        }
     }
 
     /// Goal: a map with holes, or none at all, routes nowhere instead of to the wrong shard.

@@ -22,7 +22,7 @@ fn operations_bring_answers() {
         assert_eq!(client.position(&shard, Start::Latest).await.unwrap().offset, Offset(40));
         client.create_stream("new", 3, SettingsChange::default()).await.unwrap();
         assert_eq!(client.update_stream(STREAM, SettingsChange::default()).await.unwrap().retention_hours, 24);
-        client.delete_stream(STREAM).await.unwrap();
+        client.delete_stream(STREAM, false).await.unwrap();
         assert!(matches!(client.describe_stream(STREAM).await, Err(Error::StreamGone(_))));
         for name in ["", &*"x".repeat(129)] {
             assert!(matches!(client.describe_stream(name).await, Err(Error::Argument(_))));
@@ -43,7 +43,7 @@ fn changes_are_not_repeated_blindly() {
         let error = client.create_stream("new", 1, SettingsChange::default()).await.unwrap_err();
         assert_eq!((error.code(), world.store.catalogue_calls.get()), (Some(ErrorCode::StreamExists), 3));
         world.store.lose_change.set(true);
-        let error = client.delete_stream(STREAM).await.unwrap_err();
+        let error = client.delete_stream(STREAM, false).await.unwrap_err();
         assert!(error.is_outcome_unknown(), "{error}");
         assert_eq!(world.store.catalogue_calls.get(), 4);
         client.ping().await.unwrap();

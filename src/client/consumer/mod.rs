@@ -4,6 +4,8 @@
 //! - After a lost connection or an error that passes it goes on where it was.
 //! - Memory is bounded: by get, one answer being read and one on its way; by push, the credit. Either may hold one
 //!   largest frame more.
+//! - At the end of a closed shard it is done, and [`Consumer::children`] tells the shards that go on with its keys.
+//! - A shard that moves to another worker is followed there.
 //! - Every method may be dropped at any await and called again: no record is lost by it.
 
 mod frames;
@@ -20,7 +22,7 @@ use super::client::Client;
 use super::connection::{Connection, Pending, Push, Subscription, result};
 use super::error::{Error, Result};
 use crate::limits::READ_BYTES_MAX;
-use crate::protocol::messages::{Get, ReadState, ShardDescription, Start, Subscribe};
+use crate::protocol::messages::{ChildShard, Get, ReadState, ShardDescription, Start, Subscribe, SubscribeAnswer};
 use crate::protocol::{ErrorAnswer, ErrorClass, ErrorCode};
 use crate::runtime::Reactor;
 use crate::types::{MonoUs, Offset, ShardNumber};
@@ -58,6 +60,9 @@ pub struct ConsumerOptions {
     pub wait: Duration,
     /// How long to try again after errors that pass, before they are reported.
     pub retry_for: Duration,
+    /// By push: the registered consumer ([`crate::client::RegisteredConsumer::id`]) on whose behalf it reads, with a pipe of
+    /// its own in the shard. Its newest subscription reads; the one before ends with [`Error::TakenOver`].
+    pub consumer: Option<u64>,
 }
 
 impl Default for ConsumerOptions {
@@ -68,6 +73,7 @@ impl Default for ConsumerOptions {
             bytes_max: READ_BYTES_MAX,
             wait: Duration::from_secs(10),
             retry_for: Duration::from_secs(60),
+            consumer: None,
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct Consumer<R: Reactor> {
     /// Where it is done.
     until: Option<Offset>,
     ended: bool,
+    /// What the end of the subscription said; `None` if the stream has to be asked.
+    children: Option<Vec<ChildShard>>,
     /// The frame that [`Consumer::next`] is in.
     batch: Option<FrameBatch>,
     chunk: Option<Chunk>,
@@ -158,22 +166,56 @@ impl<R: Reactor> Consumer<R> {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Self> {
-        let position = client.position(&shard, start).await?;
-        Ok(Self {
+        if options.consumer.is_some() && options.mode == Mode::Get {
+            return Err(Error::Argument("a registered consumer reads by push"));
+        }
+        let mut consumer = Self {
             client,
             stream: stream.to_owned(),
             shard,
-            next: position.offset,
-            until: (options.stop == Stop::AtEnd).then_some(position.end_offset),
+            next: Offset(0),
+            until: None,
             options,
             ended: false,
+            children: None,
             batch: None,
             chunk: None,
             source: Source::None,
             state: None,
             backoff: Backoff::default(),
             failing_since: None,
-        })
+        };
+        consumer.begin(start).await?;
+        Ok(consumer)
+    }
+
+    /// Finds the offset that `start` stands for now, by as few questions as possible.
+    async fn begin(&mut self, start: Start) -> Result<()> {
+        match (start, self.options.stop, self.options.mode) {
+            (Start::At(offset), Stop::Never, _) => self.next = offset,
+            (Start::After(offset), Stop::Never, _) => self.next = offset.plus(1),
+            // The node starts a subscription at any place, and says which offset that is.
+            (Start::Horizon | Start::Latest | Start::AtTime(_), _, Mode::Push) => loop {
+                let begun = async {
+                    let connection = self.client.connection_to(self.shard.worker).await?;
+                    self.subscribe(connection, start).await
+                };
+                match begun.await {
+                    Ok(answer) => {
+                        self.next = answer.from;
+                        self.until = (self.options.stop == Stop::AtEnd).then_some(answer.end_offset);
+                        return Ok(());
+                    }
+                    Err(error) => self.recover(error).await?,
+                }
+            },
+            _ => {
+                let position = self.client.position(&self.shard, start).await?;
+                self.next = position.offset;
+                self.until = (self.options.stop == Stop::AtEnd).then_some(position.end_offset);
+            }
+        }
+        Ok(())
     }
 
     /// The shard this consumer reads.
@@ -197,14 +239,53 @@ impl<R: Reactor> Consumer<R> {
     /// Goes on from another offset: after an error that says where, or to read again.
     pub fn seek(&mut self, offset: Offset) {
         (self.batch, self.chunk, self.source) = (None, None, Source::None);
-        (self.next, self.ended, self.failing_since) = (offset, false, None);
+        (self.next, self.ended, self.children, self.failing_since) = (offset, false, None, None);
+    }
+
+    /// Whether everything of a closed shard was handed out.
+    #[must_use]
+    pub fn is_at_end_of_shard(&self) -> bool {
+        self.ended && self.batch.as_ref().is_none_or(FrameBatch::is_empty) && self.chunk.is_none()
+    }
+
+    /// The shards that go on with the keys of this one, once it is at its end; none before. By push the node has told them;
+    /// otherwise the stream is described until it shows the shard as closed.
+    ///
+    /// Per key, the order holds if a child is read after all its parents: that of a merge has two.
+    pub async fn children(&mut self) -> Result<Vec<ChildShard>> {
+        if !self.is_at_end_of_shard() {
+            return Ok(Vec::new());
+        }
+        loop {
+            if let Some(children) = &self.children {
+                return Ok(children.clone());
+            }
+            let map = self.client.describe_stream(&self.stream).await?.shards;
+            let is_closed = map.shard(self.shard.number).is_none_or(|shard| shard.closed.is_some());
+            if is_closed {
+                let child = |shard: &ShardDescription| ChildShard {
+                    number: shard.number,
+                    group: shard.group,
+                    hash_start: shard.hash_start,
+                    hash_end: shard.hash_end,
+                    parent: shard.parent,
+                    adjacent_parent: shard.adjacent_parent,
+                };
+                self.children = Some(map.children(self.shard.number).map(child).collect());
+            } else {
+                // The description is older than the end: the node asked is not the shard's worker.
+                let rt = self.client.reactor();
+                rt.sleep(self.backoff.next(rt.random(), 0)).await;
+            }
+        }
     }
 
     /// The next record; `None` once the consumer is done: see [`Stop`], or at the end of a closed shard.
     ///
     /// # Errors
     /// [`Error::BeforeHorizon`] and [`Error::Damaged`] say where [`Consumer::seek`] may go on; [`Error::StreamGone`]; and
-    /// what did not pass within [`ConsumerOptions::retry_for`]. Called again, it tries again.
+    /// what did not pass within [`ConsumerOptions::retry_for`]. Called again, it tries again; after [`Error::TakenOver`] that
+    /// takes the pipe back.
     pub async fn next(&mut self) -> Option<Result<Record>> {
         loop {
             if let Some(record) = self.batch.as_mut().and_then(FrameBatch::next_record) {
@@ -274,7 +355,9 @@ impl<R: Reactor> Consumer<R> {
             Source::Push(subscription, _) => {
                 match subscription.next().await? {
                     Push::Frames(state, body) => self.arrived(state, body),
-                    Push::EndOfShard { .. } => (self.ended, self.source) = (true, Source::None),
+                    Push::EndOfShard { children, .. } => {
+                        (self.ended, self.children, self.source) = (true, Some(children), Source::None);
+                    }
                 }
                 Ok(())
             }
@@ -283,23 +366,26 @@ impl<R: Reactor> Consumer<R> {
 
     async fn start(&mut self, connection: Connection<R>, from: Offset) -> Result<()> {
         let (group, limits) = (self.shard.group, connection.node().limits);
-        let timeout = self.client.options().request_timeout;
         match self.options.mode {
             Mode::Get => {
                 let wait_ms = (self.options.wait.as_millis() as u32).min(limits.get_wait_ms_max);
                 let get = Get { group, from, bytes_max: self.options.bytes_max, wait_ms };
-                let timeout = timeout + Duration::from_millis(wait_ms.into());
+                let timeout = self.client.options().request_timeout + Duration::from_millis(wait_ms.into());
                 let pending = connection.send(&get, None, timeout).await?;
                 self.source = Source::Get(connection, pending);
             }
-            Mode::Push => {
-                let credit = self.options.bytes_max.clamp(1, limits.credit_bytes_max);
-                let subscribe = Subscribe { group, start: Start::At(from), consumer: 0, credit };
-                let (subscription, _) = connection.subscribe(&subscribe, timeout).await?;
-                self.source = Source::Push(subscription, 0);
-            }
+            Mode::Push => drop(self.subscribe(connection, Start::At(from)).await?),
         }
         Ok(())
+    }
+
+    async fn subscribe(&mut self, connection: Connection<R>, start: Start) -> Result<SubscribeAnswer> {
+        let credit = self.options.bytes_max.clamp(1, connection.node().limits.credit_bytes_max);
+        let consumer = self.options.consumer.unwrap_or(0);
+        let subscribe = Subscribe { group: self.shard.group, start, consumer, credit };
+        let (subscription, answer) = connection.subscribe(&subscribe, self.client.options().request_timeout).await?;
+        self.source = Source::Push(subscription, 0);
+        Ok(answer)
     }
 
     fn arrived(&mut self, state: ReadState, body: Bytes) {

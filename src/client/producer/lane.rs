@@ -16,11 +16,16 @@
 //! retry now, retry after, gap          new round, after a wait
 //! outcome unknown (lost, timeout)      marked, new round, after a wait
 //! refresh the map                      stale: nothing is sent until the map is known
+//! shard closed                         also: it and those behind it are not stored
 //! gap before the window                the shard lost what it had acknowledged: new epoch
 //! producer unknown                     new epoch
 //! fenced                               the producer is over
 //! anything else                        the batch is refused; once it is the oldest: failed, and a new epoch
 //! ```
+//!
+//! **A shard that was closed** remembers its producers. If a batch may be stored in it, the lane is *closing*: it sends
+//! those that may be, and no others, until each is answered as stored or as refused by the closed shard. What is left then
+//! certainly is not stored, and the pump takes it to the children.
 //!
 //! **A new epoch** starts when no answer is outstanding any more. Batches that certainly are not stored go back to the
 //! queue and get stamps of the new epoch. Those that were sent and may be stored fail with an unknown outcome: sent under
@@ -73,6 +78,10 @@ pub(super) struct Lane {
     reopening: bool,
     /// The map that led here is old.
     stale: bool,
+    /// The shard is closed; what became of batches that may be stored is being asked.
+    closing: bool,
+    /// The first batch of this epoch that the closed shard refused: it and all behind it are not stored.
+    closed_at: Option<u32>,
     /// What went wrong last: the reason when time runs out.
     last_error: Option<Error>,
     /// Size of the last full batch: what the next one reserves.
@@ -148,6 +157,8 @@ impl Lane {
             unanswered: 0,
             reopening: false,
             stale: false,
+            closing: false,
+            closed_at: None,
             last_error: None,
             expected_bytes: 1 << 10,
             settled: Settled::default(),
@@ -180,7 +191,28 @@ impl Lane {
 
     /// The map is old, and every answer is in: the pump should get a new one.
     pub(super) fn wants_map(&self) -> bool {
-        self.stale && self.unanswered == 0
+        let told = self.closing && !self.has_unknown();
+        (self.stale || told) && self.unanswered == 0
+    }
+
+    /// Whether the shard has to be asked what became of a batch.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.window.iter().any(|stamped| stamped.maybe_stored)
+    }
+
+    /// No batch was begun, so that the next record would begin one.
+    pub(super) fn is_between_batches(&self) -> bool {
+        self.filling.is_none()
+    }
+
+    /// Whole batches wait for a place in the window.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The shard is closed: from now on only what may be stored in it is sent, to learn whether it is.
+    pub(super) fn ask_closed(&mut self, shard: ShardDescription) {
+        (self.shard, self.stale, self.closing) = (shard, false, true);
     }
 
     /// The shard still takes records: goes on as before.
@@ -295,10 +327,13 @@ impl Lane {
         match error.class() {
             ErrorClass::RetryNow | ErrorClass::RetryAfter => retry(self),
             ErrorClass::OutcomeUnknown => {
-                self.window[at].maybe_stored = true;
+                self.window[at].maybe_stored = self.closed_at.is_none_or(|first| id.seq < first);
                 retry(self)
             }
             ErrorClass::RefreshMap => {
+                if error.code() == Some(ErrorCode::ShardClosed) {
+                    self.refused_by_closed(id.seq);
+                }
                 self.stale = true;
                 self.new_round();
                 Reaction::Nothing
@@ -307,6 +342,15 @@ impl Lane {
                 self.window[at].refused = Some(error);
                 Reaction::Nothing
             }
+        }
+    }
+
+    /// A closed shard answers batches it has with their offsets: this one it has not, nor any behind it.
+    fn refused_by_closed(&mut self, seq: u32) {
+        let first = self.closed_at.map_or(seq, |first| first.min(seq));
+        self.closed_at = Some(first);
+        for stamped in self.window.iter_mut().filter(|stamped| stamped.seq >= first) {
+            stamped.maybe_stored = false;
         }
     }
 
@@ -392,6 +436,9 @@ impl Lane {
 
     /// Whether the window takes one more batch.
     fn has_place(&self) -> bool {
+        if self.closing {
+            return false;
+        }
         let refused = self.window.iter().any(|stamped| stamped.refused.is_some());
         let back = self.window.front().map_or(0, |oldest| self.next_seq - oldest.seq);
         !refused && back < self.limits.window_max && (self.next_seq < u32::MAX || self.window.is_empty())
@@ -399,7 +446,11 @@ impl Lane {
 
     /// The first batch of the window that was not sent in this round, unless a refused one is before it.
     fn resend_at(&self) -> Option<usize> {
-        let sendable = self.window.iter().take_while(|stamped| stamped.refused.is_none());
+        let wanted = match self.closing {
+            true => self.window.iter().rposition(|stamped| stamped.maybe_stored).map_or(0, |last| last + 1),
+            false => self.window.len(),
+        };
+        let sendable = self.window.iter().take(wanted).take_while(|stamped| stamped.refused.is_none());
         sendable.enumerate().find(|(_, stamped)| !stamped.sent).map(|(at, _)| at)
     }
 
@@ -412,7 +463,7 @@ impl Lane {
 
     fn next_epoch(&mut self) {
         self.epoch = self.epoch.checked_add(1).expect("a producer does not live through four billion epochs");
-        (self.next_seq, self.reopening) = (0, false);
+        (self.next_seq, self.reopening, self.closed_at) = (0, false, None);
         self.new_round();
     }
 

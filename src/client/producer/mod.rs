@@ -7,6 +7,11 @@
 //!   restart of the node or an error that passes, everything unacknowledged is sent again in order with the same stamps,
 //!   until [`ProducerOptions::delivery_timeout`] is over. A shard stores a stamp once.
 //! - Records with the same partition key keep their order. When a batch fails, those behind it go on.
+//! - When shards are split or merged, what is not stored yet goes to the children, in order, and later records of its keys
+//!   come behind it. When a shard moves to another worker, its batches follow with the same stamps. A stream that is
+//!   throttled or not active is waited for. The application sees none of this, unless the time for delivery is over.
+//! - In a stream that spreads records by itself ([`Distribution::Auto`]) keys and hash keys do not matter, and have no order:
+//!   each batch goes to the next open shard.
 //!
 //! A record fails with [`Error::OutcomeUnknown`] if it was sent and nobody can tell whether it was stored; every other
 //! error means that it was not.
@@ -29,7 +34,7 @@ use super::error::{Error, Result};
 use super::shard_map::ShardMap;
 use crate::format::record::{RecordError, check_key};
 use crate::limits::{FRAME_RECORDS_MAX, PRODUCER_KEEP_US};
-use crate::protocol::messages::{PutAnswer, ShardDescription};
+use crate::protocol::messages::{Distribution, PutAnswer, ShardDescription};
 use crate::runtime::local::{Notify, Permit, Semaphore};
 use crate::runtime::{Reactor, TaskClass};
 use crate::types::{Durability, GroupId, HashKey, Offset, ProducerId, ShardNumber, WallUs};
@@ -145,6 +150,9 @@ struct Shared<R: Reactor> {
     budget: Rc<Semaphore>,
     map: RefCell<Rc<ShardMap>>,
     record_bytes_max: Cell<u32>,
+    distribution: Cell<Distribution>,
+    /// With [`Distribution::Auto`]: place of the shard, among the open ones, whose batch is being filled.
+    turn: Cell<usize>,
     lanes: RefCell<HashMap<GroupId, Rc<LaneCell>>>,
     /// Lanes of shards that the map no longer has and that still hold records: keys of their ranges wait behind those.
     retiring: RefCell<Vec<Rc<LaneCell>>>,
@@ -189,6 +197,8 @@ impl<R: Reactor> Producer<R> {
             budget: Semaphore::new(options.buffer_bytes_max.max(1)),
             map: RefCell::new(Rc::new(description.shards)),
             record_bytes_max: Cell::new(description.settings.record_bytes_max),
+            distribution: Cell::new(description.settings.distribution),
+            turn: Cell::new(0),
             lanes: RefCell::default(),
             retiring: RefCell::default(),
             flushes: Cell::new(0),
@@ -310,18 +320,41 @@ impl<R: Reactor> Drop for Hurry<'_, R> {
 impl<R: Reactor> Shared<R> {
     /// Appends a record to the lane of its shard. Synchronous: the order of calls is the order of records.
     fn append(self: &Rc<Self>, record: &NewRecord<'_>, permit: Option<Permit>) -> Result<Place> {
-        let key = record.hash_key();
-        let cell = match self.retiring_lane(key) {
-            Some(cell) => cell,
-            None => {
-                let map = self.map.borrow();
-                let Some(shard) = map.route(key) else { return Err(Error::Argument("no shard takes this hash key")) };
-                self.lane(shard)
-            }
+        let cell = match self.distribution.get() {
+            Distribution::PartitionKey => self.lane_of_key(record.hash_key())?,
+            Distribution::Auto => self.lane_in_turn()?,
         };
         let place = cell.lane.borrow_mut().append(record, permit, self.client.reactor().now());
         cell.changed.notify();
         Ok(place)
+    }
+
+    fn lane_of_key(self: &Rc<Self>, key: HashKey) -> Result<Rc<LaneCell>> {
+        if let Some(cell) = self.retiring_lane(key) {
+            return Ok(cell);
+        }
+        let map = Rc::clone(&self.map.borrow());
+        map.route(key).map(|shard| self.lane(shard)).ok_or(Error::Argument("no shard takes this hash key"))
+    }
+
+    /// The lane whose batch is being filled. Between two batches the next one that has no backlog, if there is any.
+    fn lane_in_turn(self: &Rc<Self>) -> Result<Rc<LaneCell>> {
+        let map = Rc::clone(&self.map.borrow());
+        let (open, turn) = (map.open(), self.turn.get());
+        if open.is_empty() {
+            return Err(Error::Argument("the stream has no open shard"));
+        }
+        let current = self.lane(&open[turn % open.len()]);
+        if !current.lane.borrow().is_between_batches() {
+            return Ok(current);
+        }
+        let has_backlog = |at: &usize| {
+            let lanes = self.lanes.borrow();
+            lanes.get(&open[at % open.len()].group).is_some_and(|cell| cell.lane.borrow().has_backlog())
+        };
+        let next = (turn + 1..=turn + open.len()).find(|at| !has_backlog(at)).unwrap_or(turn + 1);
+        self.turn.set(next % open.len());
+        Ok(self.lane(&open[next % open.len()]))
     }
 
     fn retiring_lane(&self, key: HashKey) -> Option<Rc<LaneCell>> {

@@ -12,7 +12,7 @@ use crate::client::error::{Error, Result};
 use crate::client::shard_map::ShardMap;
 use crate::protocol::messages::{Put, PutAnswer};
 use crate::runtime::{Reactor, TaskClass};
-use crate::types::MonoUs;
+use crate::types::{MonoUs, WorkerId};
 
 /// What the lane wants done next.
 enum Step {
@@ -26,17 +26,18 @@ enum Step {
 /// Drives `cell` until the producer is closed and the lane empty, or the lane's shard is gone.
 pub(super) async fn run<R: Reactor>(shared: Rc<Shared<R>>, cell: Rc<LaneCell>) {
     let rt = shared.client.reactor().clone();
-    let mut connection: Option<Connection<R>> = None;
+    // Beside the worker it leads to: the shard may move.
+    let mut connection: Option<(WorkerId, Connection<R>)> = None;
     loop {
         match next_step(&shared, &cell) {
             Step::Stop => return,
             Step::RefreshMap => refresh(&shared, &cell).await,
             Step::Wait(until) => wait(&shared, &cell, until).await,
             Step::Send => {
-                let live = connection.take().filter(|connection| !connection.is_closed());
                 let worker = cell.lane.borrow().shard.worker;
+                let live = connection.take().filter(|(to, connection)| *to == worker && !connection.is_closed());
                 let opened = match live {
-                    Some(connection) => Ok(connection),
+                    Some((_, connection)) => Ok(connection),
                     None => shared.client.connection_to(worker).await,
                 };
                 match opened {
@@ -46,7 +47,7 @@ pub(super) async fn run<R: Reactor>(shared: Rc<Shared<R>>, cell: Rc<LaneCell>) {
                         if let Some(send) = send {
                             deliver(&shared, &cell, &opened, send).await;
                         }
-                        connection = Some(opened);
+                        connection = Some((worker, opened));
                     }
                     Err(error) => not_connected(&shared, &cell, error),
                 }
@@ -170,15 +171,24 @@ async fn refresh<R: Reactor>(shared: &Rc<Shared<R>>, cell: &Rc<LaneCell>) {
         Err(error) => shared.fail(error),
         Ok(description) => {
             shared.record_bytes_max.set(description.settings.record_bytes_max);
+            shared.distribution.set(description.settings.distribution);
             shared.adopt(Rc::new(description.shards));
-            let group = cell.lane.borrow().shard.group;
-            let open = shared.map.borrow().open().iter().find(|shard| shard.group == group).copied();
-            match open {
-                Some(shard) => {
+            let (number, group) = {
+                let shard = cell.lane.borrow().shard;
+                (shard.number, shard.group)
+            };
+            let map = Rc::clone(&shared.map.borrow());
+            let listed = map.shard(number).filter(|shard| shard.group == group).copied();
+            match listed {
+                Some(shard) if map.is_open(group) => {
                     cell.lane.borrow_mut().still_open(shard);
                     back_off(shared, cell, 0);
                 }
-                None => shared.reroute(cell),
+                Some(shard) if cell.lane.borrow().has_unknown() => {
+                    cell.lane.borrow_mut().ask_closed(shard);
+                    back_off(shared, cell, 0);
+                }
+                _ => shared.reroute(cell),
             }
         }
     }
@@ -198,6 +208,13 @@ impl<R: Reactor> Shared<R> {
         let mut lanes = self.lanes.borrow_mut();
         let gone = lanes.extract_if(|group, _| !map.is_open(*group)).map(|(_, cell)| cell);
         self.retiring.borrow_mut().extend(gone);
+        for cell in lanes.values() {
+            let mut lane = cell.lane.borrow_mut();
+            // Moved, it is the same shard with the same stamps, at another worker.
+            if let Some(shard) = map.shard(lane.shard.number) {
+                lane.shard = *shard;
+            }
+        }
         *self.map.borrow_mut() = map;
     }
 

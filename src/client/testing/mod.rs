@@ -1,7 +1,9 @@
 //! A node made of a vector per shard, behind the simulator's network: answers as the protocol says, and misbehaves where
 //! it is told to. The verdicts on producers are the real ones.
 
+mod admin;
 mod server;
+mod values;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,11 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::client::Metadata;
 use crate::client::{Client, ClientOptions, Record};
 use crate::format::frame::{FrameHeader, HEADER_BYTES, Kind};
 use crate::format::record;
-use crate::protocol::messages::{Limits, Put, PutAnswer, ShardDescription, ShardState};
+use crate::protocol::messages::{
+    CapacityMode, Distribution, Limits, Put, PutAnswer, ShardDescription, ShardState, StreamLimits, StreamSettings,
+};
 use crate::protocol::{ErrorAnswer, ErrorCode};
+use crate::runtime::Reactor;
 use crate::runtime::local::Notify;
 use crate::shard::producers::{Producers, Verdict};
 use crate::sim::{HostId, Sim, SimOptions, SimRuntime};
@@ -63,6 +69,19 @@ pub(super) struct Store {
     pub(super) lose_change: Cell<bool>,
     /// Puts are taken and never answered.
     pub(super) silent: Cell<bool>,
+    /// Requests to the store, and others of the catalogue that came with version 2, are neither taken nor answered.
+    pub(super) mute: Cell<bool>,
+    /// Version of the catalogue.
+    pub(super) version: Cell<u64>,
+    pub(super) settings: Cell<StreamSettings>,
+    pub(super) scaling: Cell<Option<u32>>,
+    pub(super) metadata: RefCell<Metadata>,
+    pub(super) consumers: RefCell<Vec<(u64, String)>>,
+    /// By consumer and shard: number of the newest subscription.
+    pub(super) pipes: RefCell<BTreeMap<(u64, GroupId), u64>>,
+    pub(super) values: RefCell<values::Values>,
+    /// Position requests seen.
+    pub(super) positions: Cell<u32>,
 }
 
 pub(super) struct FakeShard {
@@ -211,6 +230,15 @@ impl World {
             catalogue_calls: Cell::new(0),
             lose_change: Cell::new(false),
             silent: Cell::new(false),
+            mute: Cell::new(false),
+            version: Cell::new(1),
+            settings: Cell::new(settings()),
+            scaling: Cell::default(),
+            metadata: RefCell::default(),
+            consumers: RefCell::default(),
+            pipes: RefCell::default(),
+            values: RefCell::default(),
+            positions: Cell::default(),
         });
         let world = Self { sim, node, peer, store };
         world.start();
@@ -226,6 +254,7 @@ impl World {
     pub(super) fn restart(&self) {
         self.sim.kill(self.node);
         self.start();
+        self.store.values.borrow_mut().restarted(self.sim.runtime(self.node).now());
     }
 
     pub(super) fn runtime(&self) -> SimRuntime {
@@ -258,19 +287,44 @@ impl World {
         self.store.changed.notify();
     }
 
+    /// Closes a shard that has no children.
     pub(super) fn close_shard(&self, shard: usize) {
-        self.store.shards.borrow_mut()[shard].description.state = ShardState::Closed;
-        self.store.changed.notify();
+        self.store.finish(&[shard], &[], self.wall());
     }
 
     /// Closes a shard and divides its range among two new ones.
     pub(super) fn split(&self, shard: usize) {
-        self.close_shard(shard);
-        let mut shards = self.store.shards.borrow_mut();
-        let ShardDescription { hash_start, hash_end, .. } = shards[shard].description;
-        let (next, middle) = (shards.len() as u32, hash_start.0 + (hash_end.0 - hash_start.0) / 2);
-        shards.push(FakeShard::new(next, hash_start.0, middle));
-        shards.push(FakeShard::new(next + 1, middle + 1, hash_end.0));
+        let ShardDescription { number, hash_start, hash_end, .. } = self.store.shards.borrow()[shard].description;
+        let middle = HashKey(hash_start.0 + (hash_end.0 - hash_start.0) / 2 + 1);
+        self.store.split(number, middle, self.wall()).unwrap();
+    }
+
+    /// Closes two shards and gives their range to a new one.
+    pub(super) fn merge(&self, shard: usize, adjacent: usize) {
+        let number = |at: usize| ShardNumber(at as u32);
+        self.store.merge(number(shard), number(adjacent), self.wall()).unwrap();
+    }
+
+    /// Gives a shard to the other worker.
+    pub(super) fn move_shard(&self, shard: usize) {
+        let ShardDescription { number, worker, .. } = self.store.shards.borrow()[shard].description;
+        self.store.move_to(number, WorkerId(1 - worker.0)).unwrap();
+    }
+
+    fn wall(&self) -> WallUs {
+        self.sim.runtime(self.node).wall()
+    }
+}
+
+fn settings() -> StreamSettings {
+    StreamSettings {
+        retention_hours: 24,
+        record_bytes_max: 64 << 10,
+        durability: Durability::Fsync,
+        limits: StreamLimits::None,
+        mode: CapacityMode::Provisioned,
+        distribution: Distribution::PartitionKey,
+        warm_throughput_mib: 0,
     }
 }
 

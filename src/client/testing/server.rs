@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_lite::future::or;
 
+use super::admin::{children_of, offset_of};
 use super::{PORT, STREAM, Store};
 use crate::protocol::messages::{
-    CapacityMode, CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Distribution, Get, HelloAnswer,
-    ListStreamsAnswer, PingAnswer, PositionAnswer, ReadState, ShardState, Start, Stat, StatsAnswer, StreamLimits,
-    StreamSettings, StreamStatus, StreamSummary, Subscribe, SubscribeAnswer, SubscriptionEnd, UnsubscribeAnswer,
-    UpdateStreamAnswer,
+    CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Get, HelloAnswer, ListStreamsAnswer, PingAnswer,
+    PositionAnswer, ReadState, ShardState, Stat, StatsAnswer, StreamStatus, StreamSummary, Subscribe, SubscribeAnswer,
+    SubscriptionEnd, UnsubscribeAnswer, UpdateStreamAnswer,
 };
 use crate::protocol::{
     Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, Message, Next, Opcode, Request, Side, VERSION,
@@ -22,7 +22,7 @@ use crate::protocol::{
 use crate::runtime::local::Notify;
 use crate::runtime::{Listener, Reactor, ReadHalf, Runtime, TaskClass, WriteHalf};
 use crate::sim::{HostId, Sim, SimReadHalf, SimRuntime, SimWriteHalf};
-use crate::types::{Durability, GroupId, Offset, StreamId, WallUs, WorkerId};
+use crate::types::{GroupId, Offset, StreamId, WallUs, WorkerId};
 
 const WORKERS: u16 = 2;
 
@@ -41,6 +41,7 @@ pub(super) fn start(sim: &Sim, host: HostId, store: &Rc<Store>) {
                     rt: rt.clone(),
                     store: Rc::clone(&store),
                     worker,
+                    direct: at > 0,
                     out: RefCell::default(),
                     over: Cell::new(false),
                     changed: Notify::new(),
@@ -53,10 +54,12 @@ pub(super) fn start(sim: &Sim, host: HostId, store: &Rc<Store>) {
     }
 }
 
-struct Link {
-    rt: SimRuntime,
-    store: Rc<Store>,
+pub(super) struct Link {
+    pub(super) rt: SimRuntime,
+    pub(super) store: Rc<Store>,
     worker: WorkerId,
+    /// It came in at the worker's own port.
+    direct: bool,
     out: RefCell<BytesMut>,
     over: Cell<bool>,
     changed: Notify,
@@ -65,16 +68,16 @@ struct Link {
 }
 
 impl Link {
-    fn chance(&self, percent: u64) -> bool {
+    pub(super) fn chance(&self, percent: u64) -> bool {
         percent > 0 && self.rt.random() % 100 < percent
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.over.set(true);
         self.changed.notify();
     }
 
-    fn write(&self, envelope: Envelope, args: &impl Encode, body: &[u8]) {
+    pub(super) fn write(&self, envelope: Envelope, args: &impl Encode, body: &[u8]) {
         let mut out = self.out.borrow_mut();
         envelope.body(body.len() as u32, 0).encode(args, &mut *out);
         out.extend_from_slice(body);
@@ -82,8 +85,16 @@ impl Link {
         self.changed.notify();
     }
 
-    fn fail(&self, opcode: u8, correlation: u64, error: &ErrorAnswer<'_>) {
+    pub(super) fn fail(&self, opcode: u8, correlation: u64, error: &ErrorAnswer<'_>) {
         self.write(Envelope::error(opcode, correlation), error, &[]);
+    }
+
+    /// Whether a request that came in here meets a shard that moved away. At the shared port it is forwarded.
+    fn moved_away(&self, owner: WorkerId) -> Result<(), ErrorAnswer<'static>> {
+        match self.direct && self.worker != owner {
+            true => Err(ErrorAnswer::new(ErrorCode::WrongShardMap).details(self.store.version.get(), 0)),
+            false => Ok(()),
+        }
     }
 
     async fn send(self: Rc<Self>, mut half: SimWriteHalf) {
@@ -144,7 +155,7 @@ impl Link {
                     direct_ports: ports,
                     limits: store.limits.get(),
                     wall,
-                    catalogue_version: 1,
+                    catalogue_version: store.version.get(),
                 };
                 self.write(ok(opcode), &answer, &[]);
             }
@@ -163,25 +174,26 @@ impl Link {
                 self.rt.spawn(TaskClass::Latency, async move { link.get(get, correlation).await });
             }
             Request::Position(position) => {
+                store.positions.set(store.positions.get() + 1);
                 let shards = store.shards.borrow();
-                let shard = shards.iter().find(|shard| shard.description.group == position.group).unwrap();
-                let (horizon, end) = (shard.horizon, shard.end());
-                let offset = match position.start {
-                    Start::Horizon | Start::AtTime(_) => horizon,
-                    Start::Latest => end,
-                    Start::At(offset) => offset,
-                    Start::After(offset) => offset.plus(1),
+                let Some(shard) = shards.iter().find(|shard| shard.description.group == position.group) else {
+                    return self.fail(opcode as u8, correlation, &ErrorAnswer::new(ErrorCode::ShardNotFound));
                 };
-                self.write(ok(opcode), &PositionAnswer { offset, horizon, end_offset: end }, &[]);
+                let (horizon, end_offset, offset) = (shard.horizon, shard.end(), offset_of(shard, position.start));
+                self.write(ok(opcode), &PositionAnswer { offset, horizon, end_offset }, &[]);
             }
-            Request::Subscribe(subscribe) => {
-                let balance = Rc::new(Cell::new(Some(subscribe.credit.into())));
-                self.credit.borrow_mut().insert(correlation, Rc::clone(&balance));
-                let (from, horizon) = (offset_of(subscribe.start), Offset(0));
-                self.write(ok(opcode), &SubscribeAnswer { from, horizon, end_offset: Offset(0) }, &[]);
-                let link = Rc::clone(self);
-                self.rt.spawn(TaskClass::Latency, async move { link.push(subscribe, correlation, &balance).await });
-            }
+            Request::Subscribe(subscribe) => match self.subscribe(&subscribe) {
+                Err(error) => self.fail(opcode as u8, correlation, &error),
+                Ok((answer, serial)) => {
+                    let balance = Rc::new(Cell::new(Some(subscribe.credit.into())));
+                    self.credit.borrow_mut().insert(correlation, Rc::clone(&balance));
+                    self.write(ok(opcode), &answer, &[]);
+                    let link = Rc::clone(self);
+                    self.rt.spawn(TaskClass::Latency, async move {
+                        link.push(subscribe, answer.from, serial, correlation, &balance).await;
+                    });
+                }
+            },
             Request::Credit(credit) => {
                 if let Some(balance) = self.credit.borrow().get(&credit.subscription) {
                     balance.set(balance.get().map(|bytes| bytes + i64::from(credit.bytes)));
@@ -207,7 +219,7 @@ impl Link {
                         self.write(ok(opcode), &CreateStreamAnswer { stream: StreamId(1), catalogue_version: 2 }, &[]);
                     }
                     Request::UpdateStream(_) => {
-                        let answer = UpdateStreamAnswer { settings: settings(), catalogue_version: 2 };
+                        let answer = UpdateStreamAnswer { settings: store.settings.get(), catalogue_version: 2 };
                         self.write(ok(opcode), &answer, &[]);
                     }
                     _ => {
@@ -234,12 +246,11 @@ impl Link {
                     name: STREAM,
                     status: StreamStatus::Active,
                     created: WallUs(0),
-                    settings: settings(),
-                    catalogue_version: shards.len() as u64,
-                    open_shards: shards.iter().filter(|shard| shard.description.state == ShardState::Open).count()
-                        as u32,
-                    scaling_target: 0,
-                    consumers: 0,
+                    settings: store.settings.get(),
+                    catalogue_version: store.version.get(),
+                    open_shards: store.open_shards(),
+                    scaling_target: store.scaling.get().unwrap_or(0),
+                    consumers: store.consumers.borrow().len() as u32,
                     expired_before: WallUs(0),
                     shards: rest.iter().copied().take(store.page.get()).collect(),
                     more: rest.len() > store.page.get(),
@@ -247,11 +258,30 @@ impl Link {
                 self.write(ok(opcode), &answer, &[]);
             }
             Request::PutKeyed(_) => unreachable!("the client routes by itself"),
-            _ => {
-                let error = ErrorAnswer::new(ErrorCode::UnsupportedOpcode).details(opcode as u64, 0);
-                self.fail(opcode as u8, correlation, &error);
-            }
+            other => self.administer(&other, correlation),
         }
+    }
+
+    /// Consents to a subscription; gives its number in the pipe of its consumer.
+    fn subscribe(&self, subscribe: &Subscribe) -> Result<(SubscribeAnswer, u64), ErrorAnswer<'static>> {
+        let store = &self.store;
+        let shards = store.shards.borrow();
+        let shard = shards.iter().find(|shard| shard.description.group == subscribe.group);
+        let shard = shard.ok_or_else(|| ErrorAnswer::new(ErrorCode::ShardNotFound))?;
+        self.moved_away(shard.description.worker)?;
+        let is_known = store.consumers.borrow().iter().any(|(id, _)| *id == subscribe.consumer);
+        if subscribe.consumer != 0 && !is_known {
+            return Err(ErrorAnswer::new(ErrorCode::ConsumerNotFound));
+        }
+        let (from, horizon) = (offset_of(shard, subscribe.start), shard.horizon);
+        if from < horizon {
+            return Err(ErrorAnswer::new(ErrorCode::BeforeHorizon).details(horizon.0, 0));
+        }
+        let mut pipes = store.pipes.borrow_mut();
+        let serial = pipes.entry((subscribe.consumer, subscribe.group)).or_default();
+        *serial += 1;
+        store.changed.notify();
+        Ok((SubscribeAnswer { from, horizon, end_offset: shard.end() }, *serial))
     }
 
     fn put(self: &Rc<Self>, put: &crate::protocol::messages::Put, body: &[u8], correlation: u64) {
@@ -270,6 +300,9 @@ impl Link {
             match shard {
                 Some(_) if store.deleted.get() => Err(ErrorAnswer::new(ErrorCode::ShardNotFound)),
                 None => Err(ErrorAnswer::new(ErrorCode::ShardNotFound)),
+                Some(shard) if self.moved_away(shard.description.worker).is_err() => {
+                    Err(ErrorAnswer::new(ErrorCode::WrongShardMap))
+                }
                 Some(shard) => shard.put(put, body, self.rt.wall()),
             }
         };
@@ -302,6 +335,7 @@ impl Link {
         let shards = self.store.shards.borrow();
         let shard = shards.iter().find(|shard| shard.description.group == group);
         let shard = shard.ok_or_else(|| ErrorAnswer::new(ErrorCode::ShardNotFound))?;
+        self.moved_away(shard.description.worker)?;
         if from < shard.horizon {
             return Err(ErrorAnswer::new(ErrorCode::BeforeHorizon).details(shard.horizon.0, 0));
         }
@@ -355,11 +389,26 @@ impl Link {
         }
     }
 
-    async fn push(self: Rc<Self>, subscribe: Subscribe, correlation: u64, balance: &Cell<Option<i64>>) {
-        let mut from = offset_of(subscribe.start);
+    async fn push(
+        self: Rc<Self>,
+        subscribe: Subscribe,
+        mut from: Offset,
+        serial: u64,
+        correlation: u64,
+        balance: &Cell<Option<i64>>,
+    ) {
+        let pipe = (subscribe.consumer, subscribe.group);
         loop {
             let ready = self.store.changed.until(|| {
                 let Some(credit) = balance.get() else { return Some(None) };
+                let is_of_consumer = subscribe.consumer != 0;
+                if is_of_consumer && self.store.pipes.borrow().get(&pipe) != Some(&serial) {
+                    return Some(Some(Err(ErrorAnswer::new(ErrorCode::SubscriptionTakenOver))));
+                }
+                let is_known = self.store.consumers.borrow().iter().any(|(id, _)| *id == subscribe.consumer);
+                if is_of_consumer && !is_known {
+                    return Some(Some(Err(ErrorAnswer::new(ErrorCode::ConsumerNotFound))));
+                }
                 let read = self.read(subscribe.group, from, credit.min(2_000));
                 match read {
                     Ok((state, body)) if body.is_empty() && !state.end_of_shard => None,
@@ -368,8 +417,12 @@ impl Link {
                     result => Some(Some(result)),
                 }
             });
-            let end = |error| {
-                let end = SubscriptionEnd { next_offset: from, error, children: Vec::new() };
+            let end = |error: Option<ErrorAnswer<'static>>| {
+                let shards = self.store.shards.borrow();
+                let closed = shards.iter().find(|shard| shard.description.group == subscribe.group);
+                let closed = closed.filter(|_| error.is_none()).map(|shard| shard.description.number);
+                let children = closed.map_or(Vec::new(), |number| children_of(&shards, number));
+                let end = SubscriptionEnd { next_offset: from, error, children };
                 self.write(Envelope::last_push(correlation), &end, &[]);
             };
             match ready.await {
@@ -386,25 +439,5 @@ impl Link {
                 }
             }
         }
-    }
-}
-
-/// The client subscribes at offsets only.
-fn offset_of(start: Start) -> Offset {
-    match start {
-        Start::At(offset) => offset,
-        other => unreachable!("the client asked for a subscription from {other:?}"),
-    }
-}
-
-fn settings() -> StreamSettings {
-    StreamSettings {
-        retention_hours: 24,
-        record_bytes_max: 64 << 10,
-        durability: Durability::Fsync,
-        limits: StreamLimits::None,
-        mode: CapacityMode::Provisioned,
-        distribution: Distribution::PartitionKey,
-        warm_throughput_mib: 0,
     }
 }

@@ -167,7 +167,8 @@ fn a_gap_before_the_window_starts_over() {
     assert_eq!(lane.settled.records_failed, 0);
 }
 
-/// Goal: an old map stops the lane until every answer is in; what certainly is not stored can move.
+/// Goal: an old map stops the lane until every answer is in; what a closed shard refused, and what lies behind that, is
+/// certainly not stored and can move.
 #[test]
 fn a_stale_lane_stops_and_hands_over() {
     let mut lane = with(4);
@@ -176,9 +177,30 @@ fn a_stale_lane_stops_and_hands_over() {
     assert!(sends(&mut lane).is_empty() && !lane.wants_map());
     lane.answered(first[1].0.id, lost());
     lane.answered(first[2].0.id, refused(ErrorCode::ShardClosed, 0));
-    assert!(lane.wants_map());
+    assert!(lane.wants_map() && !lane.has_unknown());
+    assert_eq!(lane.retire().len(), 4);
+    assert_eq!(lane.settled.records_failed, 0);
+}
+
+/// Goal: what may be stored in a shard that was closed is asked there again, alone and with its stamps, before the rest
+/// moves: stored or refused, but never unknown.
+#[test]
+fn a_closed_shard_tells_what_it_has() {
+    let mut lane = with(4);
+    let first = sends(&mut lane);
+    lane.answered(first[0].0.id, lost());
+    lane.answered(first[1].0.id, lost());
+    lane.answered(first[2].0.id, refused(ErrorCode::WrongShardMap, 0));
+    assert!(lane.wants_map() && lane.has_unknown());
+    lane.ask_closed(lane.shard);
+    let second = sends(&mut lane);
+    assert_eq!(stamps(&second), [(0, 0), (0, 1)], "the third is certainly not stored");
+    lane.answered(second[0].0.id, stored());
+    assert!(!lane.wants_map());
+    lane.answered(second[1].0.id, refused(ErrorCode::ShardClosed, 0));
+    assert!(lane.wants_map() && !lane.has_unknown() && sends(&mut lane).is_empty());
     assert_eq!(lane.retire().len(), 3);
-    assert_eq!(lane.settled.records_failed, 1);
+    assert_eq!((lane.settled.records_stored, lane.settled.records_failed), (1, 0));
 }
 
 /// Goal: time over fails what was not sent as expired, and wakes the pump for nothing before.
