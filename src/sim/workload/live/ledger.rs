@@ -113,7 +113,8 @@ impl Pass {
             assert!(is_there, "{name}: record {id} was acknowledged at {acked:?}, and is at {shard} {}", record.offset);
         }
         if let Some(before) = self.last.insert((put.producer, record.key().to_owned()), id) {
-            assert!(before < id, "{name}: record {id} of {} came after {before}", record.key());
+            let acks = (&ledger.puts[before as usize], put, lineage.parents(shard));
+            assert!(before < id, "{name}: record {id} of {} at {shard} came after {before}: {acks:?}", record.key());
         }
     }
 
