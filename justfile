@@ -24,6 +24,18 @@ real:
     cargo build --locked
     python3 tests/real_input.py target/debug/millstream
 
+# The small operations, one bench each. One alone: cargo bench --bench frame
+bench *ARGS:
+    cargo bench --locked {{ARGS}}
+
+# The claim: a node with defaults, put-to-get at a moderate rate, the most it takes, and the report of both.
+headline:
+    perf/headline
+
+# Beside what one would use instead; installs what is missing.
+peers *ARGS:
+    perf/peers/run {{ARGS}}
+
 # Licences and advisories of the dependencies; needs cargo-deny.
 deny:
     cargo deny check

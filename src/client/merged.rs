@@ -153,7 +153,7 @@ impl<R: Reactor> Merged<R> {
     }
 
     /// The next record of any shard; `None` once all are done. Records that are gone are told of as an error, and what is left
-    /// behind them comes; a shard with any other error is done after it, without its children, and the others go on.
+    /// behind them comes; a shard with any other error is done after it, and the others go on.
     /// Dropping it loses nothing.
     pub async fn next(&mut self) -> Option<Result<Record, ShardError>> {
         loop {
@@ -275,7 +275,8 @@ impl<R: Reactor> Shared<R> {
         }
     }
 
-    /// Queues the children of a shard that was read to its end. One of two parents may have found them before.
+    /// Queues the shards that nobody has seen yet, once a shard with children was read to its end: they descend from those
+    /// that are known. The other one of two parents may have found them before.
     async fn find_children(&self, consumer: &mut Consumer<R>) -> Result<()> {
         let children = consumer.children().await?;
         if children.iter().all(|child| self.known.borrow().contains(&child.number)) {
@@ -289,7 +290,8 @@ impl<R: Reactor> Shared<R> {
             }
             self.client.reactor().sleep(PENDING_WAIT).await;
         };
-        for child in map.children(consumer.shard().number) {
+        // Not only the children: that of a merge may have another parent that nobody has seen yet, and waits for it, too.
+        for child in map.all().iter().filter(|shard| shard.state != ShardState::Pending) {
             if self.known.borrow_mut().insert(child.number) {
                 self.unfinished.borrow_mut().insert(child.number);
                 self.waiting.borrow_mut().push(Next::Child(*child));

@@ -98,9 +98,15 @@ impl<R: Runtime> Admin<R> {
     /// streams on demand. Ends when the node stops.
     pub async fn tend(self: Rc<Self>, worker: Rc<Worker<R>>) {
         let mut scalers = autoscale::Autoscalers::default();
+        let mut looked_at = None;
         for round in 0_u64.. {
-            self.resume_reshards(&worker);
-            self.free_leftovers(&worker);
+            // Nothing is left to be done that was not when this version of the catalogue was last looked at.
+            let version = Some(self.log.with(|catalog| catalog.version()));
+            if version != looked_at {
+                let (resharded, freed) = (self.resume_reshards(&worker), self.free_leftovers(&worker));
+                let is_done = resharded && freed;
+                looked_at = version.filter(|_| is_done);
+            }
             if round % AUTOSCALE_EVERY == AUTOSCALE_EVERY - 1 {
                 self.autoscale(&worker, &mut scalers).await;
             }

@@ -70,8 +70,10 @@ pub enum Failure {
     #[error("a newer subscription of the same consumer took over")]
     TakenOver,
     /// Somebody holds the lease.
-    #[error("somebody holds the lease")]
+    #[error("{owner} holds the lease")]
     LeaseHeld {
+        /// Who, by a name of its own choice.
+        owner: String,
         /// By which grant.
         token: u64,
         /// Microseconds until it runs out.
@@ -148,7 +150,7 @@ impl Failure {
             Self::ConsumerUnknown(_) => (ErrorCode::ConsumerNotFound, 0, 0),
             Self::PipeInUse(InUse { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
             Self::TakenOver => (ErrorCode::SubscriptionTakenOver, 0, 0),
-            Self::LeaseHeld { token, left_us } => (ErrorCode::LeaseHeld, *token, left_us.div_ceil(1_000)),
+            Self::LeaseHeld { token, left_us, .. } => (ErrorCode::LeaseHeld, *token, left_us.div_ceil(1_000)),
             Self::LeaseLost { current } => (ErrorCode::LeaseLost, *current, 0),
             Self::Catalog(error) => catalog(error),
             Self::Propose(ProposeError::Closed(refusal)) => refused(*refusal),

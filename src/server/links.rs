@@ -137,7 +137,13 @@ impl Link {
             | Op::Unseal(_)
             | Op::Apply(_) => (0, false),
             // These wait for records, for the disk, or for other changes.
-            Op::Wait { .. } | Op::Seal(_) | Op::HandOver(_) | Op::TakeBack(_) | Op::Free(_) | Op::Admin(_) => (0, true),
+            Op::Wait { .. }
+            | Op::Make(_)
+            | Op::Seal(_)
+            | Op::HandOver(_)
+            | Op::TakeBack(_)
+            | Op::Free(_)
+            | Op::Admin(_) => (0, true),
         };
         let room = self.room(bytes, waits).await;
         self.send(op, Some(room)).wait().await.ok_or(Failure::WorkerGone(self.to))

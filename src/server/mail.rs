@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::catalog::{
     Catalog, Command, Consumer, Item, ReshardOp, Settings, SettingsChange, Shard, ShardMetrics, StoreCommand, Tags,
 };
-use crate::engine::log::Receipt;
+use crate::engine::log::{End, Receipt};
 use crate::engine::shards::Opened;
 use crate::format::node::NodeFile;
 use crate::protocol::messages::ReadState;
@@ -123,6 +123,8 @@ pub enum Op {
     Stats(Scope),
     /// What the shards of a stream that take puts take in.
     Traffic(StreamId),
+    /// Make the logs of shards that are pending, where there are none yet.
+    Make(Vec<GroupId>),
     /// Hold puts to a shard, and say where it ends once everything accepted is durable.
     Seal(GroupId),
     /// Let puts in again.
@@ -348,8 +350,8 @@ pub enum Answer {
     Stats(Result<Vec<(&'static str, u64)>, Failure>),
     /// Of [`Op::Traffic`].
     Traffic(Vec<(ShardNumber, Traffic)>),
-    /// Of [`Op::Seal`]: the offset after the last record.
-    Sealed(Result<Offset, Failure>),
+    /// Of [`Op::Seal`].
+    Sealed(Result<End, Failure>),
     /// Of [`Op::Admin`].
     Admin(Result<AdminDone, Failure>),
     /// Of [`Op::Free`]: whether everything is gone; not if the node stops before that.

@@ -189,9 +189,7 @@ impl<'a, R: Runtime> Router<'a, R> {
 
     fn add(&mut self, record: &[u8], key: &str, place: u32, explicit: Option<HashKey>) {
         let shard = match self.stream.settings.distribution {
-            Distribution::PartitionKey => {
-                self.stream.route(explicit.unwrap_or_else(|| HashKey::of(key.as_bytes())))
-            }
+            Distribution::PartitionKey => self.stream.route(explicit.unwrap_or_else(|| HashKey::of(key.as_bytes()))),
             Distribution::Auto => {
                 self.spread_bytes += record.len();
                 if self.spread_bytes >= SPREAD_BYTES {

@@ -233,8 +233,7 @@ impl<R: Runtime> Requests<R> {
         self.worker.rt.spawn(TaskClass::Latency, async move {
             match open_source(&worker, &subscribe).await {
                 Ok((source, bounds)) => {
-                    let answer =
-                        SubscribeAnswer { from: source.from, horizon: bounds.horizon, end_offset: bounds.end };
+                    let answer = SubscribeAnswer { from: source.from, horizon: bounds.horizon, end_offset: bounds.end };
                     outbox.answer(Opcode::Subscribe, correlation, &answer);
                     Rc::clone(&subscription).run(Rc::clone(&worker), Rc::clone(&outbox), source).await;
                     if let Some(held) = source.pipe {
@@ -325,10 +324,7 @@ fn page(limit: u32) -> usize {
 }
 
 /// Finds where a subscription begins, and takes the pipe it reads through.
-async fn open_source<R: Runtime>(
-    worker: &Rc<Worker<R>>,
-    subscribe: &Subscribe,
-) -> Result<(Source, Bounds), Failure> {
+async fn open_source<R: Runtime>(worker: &Rc<Worker<R>>, subscribe: &Subscribe) -> Result<(Source, Bounds), Failure> {
     let group = subscribe.group;
     let (from, bounds) = worker.position(group, translate::start(subscribe.start)).await?;
     let pipe = match subscribe.consumer {

@@ -24,6 +24,10 @@ use crate::types::{GroupId, Offset};
 /// How long a subscription leaves a shard alone that lets nobody wait.
 const REOPEN_PAUSE_MS: u64 = 50;
 
+/// How often, and after what pause, the children of a closed shard are looked for.
+const CHILDREN_TRIES: u32 = 500;
+const CHILDREN_PAUSE_MS: u64 = 2;
+
 /// What a subscription reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
@@ -87,7 +91,7 @@ impl Subscription {
                 Some(Err(failure)) => break Some(failure),
             }
         };
-        let children = if end.is_none() { children(&worker, source.group) } else { Vec::new() };
+        let children = if end.is_none() { children(&worker, source.group).await } else { Vec::new() };
         let last = SubscriptionEnd { next_offset: next, error: end.map(|failure| failure.answer()), children };
         outbox.push(Envelope::last_push(self.correlation), &last, Body::Empty);
     }
@@ -148,7 +152,19 @@ struct Pushed {
 }
 
 /// The shards that go on with the keys of a closed one.
-fn children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
+async fn children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
+    // The owner of the shard may have learned of the reshard a moment before this worker.
+    for _ in 0..CHILDREN_TRIES {
+        let found = known_children(worker, group);
+        if !found.is_empty() || worker.is_draining() {
+            return found;
+        }
+        worker.rt.sleep(Duration::from_millis(CHILDREN_PAUSE_MS)).await;
+    }
+    Vec::new()
+}
+
+fn known_children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
     let catalog = worker.catalog.borrow();
     let Some((stream, parent)) = catalog.shard(group) else { return Vec::new() };
     let child = |shard: &Shard| ChildShard {

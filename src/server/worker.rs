@@ -12,7 +12,7 @@ mod stats;
 pub use puts::{EachPut, Waiter};
 pub use reads::{Got, wait_out};
 
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog, Status, Stream};
 use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
@@ -72,6 +72,8 @@ pub struct Worker<R: Runtime> {
     draining: Cell<bool>,
     started: MonoUs,
     lanes: Lanes,
+    /// Shards that moved here and could not be opened yet.
+    astray: RefCell<BTreeSet<GroupId>>,
     /// Where the next record goes in streams that spread records evenly.
     pub(super) spread: Cell<u32>,
 }
@@ -118,6 +120,7 @@ impl<R: Runtime> Worker<R> {
             draining: Cell::new(false),
             started,
             lanes: Lanes::default(),
+            astray: RefCell::default(),
             spread: Cell::new(0),
         })
     }
@@ -149,8 +152,7 @@ impl<R: Runtime> Worker<R> {
         match &self.links[usize::from(owner.0)] {
             Some(link) => Ok(Home::There(Rc::clone(link))),
             // Ours, and not open: about to be, or on its way out or in.
-            None if shard.is_readable() => Err(Failure::ShardMoving(group)),
-            None => Err(Failure::StreamNotActive(stream.status)),
+            None => Err(away(stream, shard)),
         }
     }
 
@@ -235,6 +237,7 @@ impl<R: Runtime> Worker<R> {
                 self.shards.unseal(group);
                 Answer::Done(Ok(()))
             }
+            Op::Make(groups) => Answer::Done(self.make(groups).await),
             Op::HandOver(group) => Answer::Done(self.hand_over(group).await),
             Op::TakeBack(group) => Answer::Done(self.adopt(group).await),
             Op::Free(groups) => Answer::Freed(self.free(groups).await),
@@ -257,8 +260,19 @@ impl<R: Runtime> Worker<R> {
     /// Why a shard that was asked for is not here.
     fn not_here(&self, group: GroupId) -> Failure {
         match self.catalog.borrow().shard(group) {
-            Some((_, shard)) if shard.is_readable() => Failure::ShardMoving(group),
-            _ => Failure::ShardUnknown(group),
+            Some((stream, shard)) => away(stream, shard),
+            None => Failure::ShardUnknown(group),
         }
+    }
+}
+
+/// Why a shard that the catalogue knows is not where it belongs.
+fn away(stream: &Stream, shard: &catalog::Shard) -> Failure {
+    match stream.status {
+        Status::Creating => Failure::StreamNotActive(stream.status),
+        Status::Active | Status::Updating if shard.is_readable() => Failure::ShardMoving(shard.group),
+        Status::Active | Status::Updating if shard.is_pending() => Failure::StreamNotActive(stream.status),
+        // What is being freed is gone, as far as anybody outside is concerned.
+        Status::Active | Status::Updating | Status::Deleting => Failure::ShardUnknown(shard.group),
     }
 }

@@ -60,9 +60,7 @@ impl<R: Reactor> Client<R> {
         let silent = async {
             loop {
                 self.shared.rt.sleep(self.shared.options.request_timeout).await;
-                if let Err(error) = self.ping().await {
-                    return Err(error);
-                }
+                self.ping().await?;
             }
         };
         match or(asked, silent).await {

@@ -131,3 +131,30 @@ fn strangers_are_noticed() {
         });
     }
 }
+
+/// Goal: shards are split, merged, moved and scaled; a scaling takes its time, and is followed when its answer is lost.
+#[test]
+fn shards_are_changed() {
+    let world = World::new(7, 2);
+    world.sim.block_on(async {
+        let client = world.client().await;
+        let children = client.split_shard(STREAM, ShardNumber(0), crate::types::HashKey(10)).await.unwrap().children;
+        assert_eq!(children.iter().map(|child| child.number.0).collect::<Vec<_>>(), [2, 3]);
+        let merged = client.merge_shards(STREAM, ShardNumber(2), ShardNumber(3)).await.unwrap().children;
+        assert_eq!((merged[0].parent, merged[0].adjacent_parent), (Some(ShardNumber(2)), Some(ShardNumber(3))));
+        let again = client.merge_shards(STREAM, ShardNumber(2), ShardNumber(3)).await.unwrap_err();
+        assert_eq!(again.code(), Some(ErrorCode::InvalidArgument));
+        client.move_shard(STREAM, ShardNumber(4), WorkerId(1)).await.unwrap();
+        assert_eq!(client.plan_scaling(STREAM, 3).await.unwrap().steps.len(), 1);
+        assert_eq!(client.scale_stream(STREAM, 3).await.unwrap().open_shards, 2);
+        world.store.lose_change.set(true);
+        let calls = world.store.catalogue_calls.get();
+        let scaling = client.scale_stream(STREAM, 4);
+        let unlost = async {
+            world.sim.runtime(world.peer).sleep(Duration::from_secs(1)).await;
+            world.store.lose_change.set(false);
+        };
+        let (_, ()) = futures_lite::future::zip(scaling, unlost).await;
+        assert!(world.store.catalogue_calls.get() > calls);
+    });
+}

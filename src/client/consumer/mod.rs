@@ -430,7 +430,7 @@ impl<R: Reactor> Consumer<R> {
     }
 }
 
-fn gone(message: &'static str) -> Error {
+pub(super) fn gone(message: &'static str) -> Error {
     Error::StreamGone(std::sync::Arc::new(ErrorAnswer::new(ErrorCode::ShardNotFound).message(message)))
 }
 

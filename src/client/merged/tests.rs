@@ -81,3 +81,36 @@ fn an_error_is_of_one_shard() {
         assert!(matches!(error, Error::Argument(_)));
     });
 }
+
+/// Goal: a merged reader follows splits and merges to the end, every record once, children after their parents; memory and
+/// all, it waits for more afterwards.
+#[test]
+fn reshards_are_followed() {
+    for mode in [Mode::Get, Mode::Push] {
+        let world = World::new(4, 2);
+        world.fill(0, 300);
+        world.fill(1, 5);
+        world.sim.block_on(async {
+            let client = world.client().await;
+            let forever = ConsumerOptions { stop: Stop::Never, ..options(mode) };
+            let mut merged = client.merged(STREAM, Start::Horizon, forever).await.unwrap();
+            world.split(0);
+            world.fill(2, 20);
+            world.fill(3, 20);
+            world.merge(3, 1);
+            world.fill(4, 7);
+            world.move_shard(2);
+            let mut due: BTreeMap<u32, u64> = BTreeMap::new();
+            for _ in 0..352 {
+                let record = merged.next().await.unwrap().unwrap();
+                let shard = record.shard.0;
+                check_filled(&record, *due.entry(shard).or_default());
+                *due.get_mut(&shard).unwrap() += 1;
+                let has = |shard: u32| due.get(&shard).copied().unwrap_or(0);
+                assert!(!matches!(shard, 2 | 3) || has(0) == 300, "a child before its parent");
+                assert!(shard != 4 || (has(3), has(1)) == (20, 5), "a child before its parents");
+            }
+            assert_eq!(merged.shards(), [ShardNumber(2), ShardNumber(4)]);
+        });
+    }
+}

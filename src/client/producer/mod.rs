@@ -26,6 +26,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use batch::Ticket;
+#[doc(hidden)]
+pub use batch::build_body;
 use batch::{NewRecord, Place};
 use lane::{Lane, LaneLimits};
 

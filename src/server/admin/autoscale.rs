@@ -91,7 +91,11 @@ impl<R: Runtime> Admin<R> {
     }
 
     /// What the open shards of a stream take in, wherever they are.
-    async fn traffic(&self, worker: &Rc<Worker<R>>, stream: StreamId) -> Result<BTreeMap<ShardNumber, Traffic>, Failure> {
+    async fn traffic(
+        &self,
+        worker: &Rc<Worker<R>>,
+        stream: StreamId,
+    ) -> Result<BTreeMap<ShardNumber, Traffic>, Failure> {
         let mut all: BTreeMap<_, _> = worker.traffic(stream).into_iter().collect();
         let elsewhere = worker.links.iter().flatten().map(async |link| match link.call(Op::Traffic(stream)).await? {
             Answer::Traffic(traffic) => Ok::<_, Failure>(traffic),

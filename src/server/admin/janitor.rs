@@ -41,13 +41,14 @@ impl Leftover {
 }
 
 impl<R: Runtime> Admin<R> {
-    /// Starts to free what is over and not being freed yet.
-    pub(super) fn free_leftovers(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
+    /// Starts to free what is over and not being freed yet. True if there is nothing of that kind.
+    pub(super) fn free_leftovers(self: &Rc<Self>, worker: &Rc<Worker<R>>) -> bool {
         let found: Vec<Leftover> = self.log.with(|catalog| {
             let freeing = self.freeing.borrow();
             let streams = catalog.streams().filter(|stream| !freeing.contains(&stream.id));
             streams.filter_map(|stream| Leftover::of(stream, worker.count)).collect()
         });
+        let is_done = found.is_empty() && self.freeing.borrow().is_empty();
         for leftover in found {
             self.freeing.borrow_mut().insert(leftover.stream);
             let (this, here) = (Rc::clone(self), Rc::clone(worker));
@@ -59,6 +60,7 @@ impl<R: Runtime> Admin<R> {
                 this.freeing.borrow_mut().remove(&stream);
             });
         }
+        is_done
     }
 
     async fn free(&self, worker: &Rc<Worker<R>>, leftover: Leftover) -> Result<(), Failure> {
@@ -80,10 +82,13 @@ impl<R: Runtime> Admin<R> {
         }));
         freed.await.into_iter().collect::<Result<Vec<()>, Failure>>()?;
         let stream = leftover.stream;
-        self.propose(worker, match leftover.shards {
-            None => Command::ForgetStream { stream },
-            Some(shards) => Command::ForgetShards { stream, shards },
-        })
+        self.propose(
+            worker,
+            match leftover.shards {
+                None => Command::ForgetStream { stream },
+                Some(shards) => Command::ForgetShards { stream, shards },
+            },
+        )
         .await
     }
 

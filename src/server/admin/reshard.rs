@@ -1,7 +1,7 @@
 //! Splitting, merging, scaling and moving shards while they are in use.
 //!
 //! A reshard, in crash order:
-//! 1. A command adds the children, *pending*. Owners create their logs; the parents go on taking puts.
+//! 1. A command adds the children, *pending*. Their owners make their logs; the parents go on taking puts.
 //! 2. Puts to the parents are held: they wait, nobody is refused. What was accepted becomes durable, and the ends are known.
 //! 3. A command closes the parents at these ends and opens the children. It is durable before anybody acts on it.
 //! 4. Puts that waited are refused as closed; producers fetch the map and go on with the children.
@@ -16,6 +16,7 @@
 //! command names the new owner, which opens the log before the command counts as done. A crash before 2. leaves the shard
 //! where it was.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,14 +24,15 @@ use futures_lite::future;
 
 use super::Admin;
 use crate::catalog::plan::{self, Step};
-use crate::catalog::{Catalog, Command, Placed, Reshard, ReshardOp, Shard, Stream};
+use crate::catalog::{Catalog, Command, PendingReshard, Placed, Reshard, ReshardOp, Shard, Stream};
 use crate::engine::catalog::ProposeError;
+use crate::engine::log::End;
 use crate::runtime::local::{Semaphore, join_all, one_shot};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::failure::Failure;
 use crate::server::mail::{AdminDone, Answer, Op};
 use crate::server::worker::Worker;
-use crate::types::{GroupId, Offset, ShardNumber, StreamId, WorkerId};
+use crate::types::{GroupId, ShardNumber, StreamId, WorkerId};
 
 /// How long a client waits for its own reshard before it is told that it goes on without it.
 const RESHARD_WAIT_MS: u64 = 10_000;
@@ -44,7 +46,7 @@ const RETRY_MS: u64 = 100;
 /// What brings a stream's shards further.
 enum Next {
     /// A reshard has begun: close these, and let the children in.
-    Finish(Vec<Placed>),
+    Finish(PendingReshard),
     /// The next round of a scaling.
     Begin(Vec<ReshardOp>),
     /// The target is reached without a round.
@@ -59,7 +61,7 @@ impl Next {
             return Self::Nothing;
         };
         if let Some(pending) = stream.reshard_in_progress() {
-            return Self::Finish(pending.parents);
+            return Self::Finish(pending);
         }
         let Some(target) = stream.scaling() else { return Self::Nothing };
         let open: Vec<_> = stream.open_shards().map(|shard| shard.range).collect();
@@ -149,7 +151,9 @@ impl<R: Runtime> Admin<R> {
         worker.rt.spawn(TaskClass::Latency, async move {
             loop {
                 match this.settle(&here, stream).await {
-                    Ok(()) => return fill.fill(()),
+                    Ok(()) => return fill.fill(Ok(())),
+                    // Given up.
+                    Err(error @ Failure::Catalog(_)) => return fill.fill(Err(error)),
                     // From then on it is tended with everything else.
                     Err(_) if here.rt.now() >= deadline || here.is_draining() => return,
                     Err(error) => tracing::warn!(%stream, %error, "a reshard cannot be finished yet"),
@@ -157,7 +161,7 @@ impl<R: Runtime> Admin<R> {
                 here.rt.sleep(Duration::from_millis(RETRY_MS)).await;
             }
         });
-        let settled = async { settled.wait().await.ok_or(Failure::StillUnderWay) };
+        let settled = async { settled.wait().await.unwrap_or(Err(Failure::StillUnderWay)) };
         let late = async {
             future::or(worker.rt.sleep(Duration::from_millis(ms)), worker.drained()).await;
             Err(Failure::StillUnderWay)
@@ -178,11 +182,18 @@ impl<R: Runtime> Admin<R> {
         let _turn = self.shard_turn(stream).acquire(1).await;
         loop {
             match self.log.with(|catalog| Next::of(catalog, stream)) {
-                Next::Finish(parents) => self.finish_reshard(worker, stream, &parents).await?,
+                Next::Finish(pending) => self.finish_reshard(worker, stream, &pending).await?,
                 Next::Begin(ops) => {
                     let (now, workers) = (worker.rt.wall(), worker.count);
                     let reshard = Reshard { stream, ops, by_node: true, now, workers };
-                    self.propose(worker, Command::Reshard(reshard)).await?;
+                    if let Err(error) = self.propose(worker, Command::Reshard(reshard)).await {
+                        if let Failure::Catalog(error) = &error {
+                            // It does not fit, and will not: the node has no room for as many shards, say.
+                            tracing::error!(%stream, %error, "the scaling of a stream is given up");
+                            self.propose(worker, Command::ScaleDone { stream }).await?;
+                        }
+                        return Err(error);
+                    }
                 }
                 Next::Reached => self.propose(worker, Command::ScaleDone { stream }).await?,
                 Next::Nothing => return Ok(()),
@@ -195,16 +206,21 @@ impl<R: Runtime> Admin<R> {
         &self,
         worker: &Rc<Worker<R>>,
         stream: StreamId,
-        parents: &[Placed],
+        pending: &PendingReshard,
     ) -> Result<(), Failure> {
+        let PendingReshard { parents, children } = pending;
+        self.make(worker, children).await?;
         let sealing = parents.iter().map(async |parent| {
             let end = self.seal(worker, self.owner(worker, parent.group)?, parent.group).await?;
             Ok::<_, Failure>((parent.shard, end))
         });
-        let sealed: Result<Vec<(ShardNumber, Offset)>, Failure> = join_all(sealing).await.into_iter().collect();
+        let sealed: Result<Vec<(ShardNumber, End)>, Failure> = join_all(sealing).await.into_iter().collect();
         let result = match sealed {
-            Ok(ends) => {
-                let now = worker.rt.wall();
+            Ok(sealed) => {
+                // Nothing in a shard arrived after it was closed, whatever became of the clock: it expires as a whole.
+                let last = sealed.iter().map(|(_, end)| end.last_arrival).max().unwrap_or_default();
+                let now = worker.rt.wall().max(last);
+                let ends = sealed.into_iter().map(|(shard, end)| (shard, end.offset)).collect();
                 self.propose(worker, Command::FinishReshard { stream, ends, now }).await
             }
             Err(error) => Err(error),
@@ -231,7 +247,17 @@ impl<R: Runtime> Admin<R> {
         })
     }
 
-    async fn seal(&self, worker: &Worker<R>, owner: WorkerId, group: GroupId) -> Result<Offset, Failure> {
+    /// Has the owners make the logs of new shards, where they are not there yet.
+    async fn make(&self, worker: &Rc<Worker<R>>, children: &[Placed]) -> Result<(), Failure> {
+        let mut by_owner: BTreeMap<WorkerId, Vec<GroupId>> = BTreeMap::new();
+        for child in children {
+            by_owner.entry(WorkerId(child.placed_on.0 % worker.count)).or_default().push(child.group);
+        }
+        let making = by_owner.into_iter().map(|(owner, groups)| self.ask(worker, owner, Op::Make(groups)));
+        join_all(making).await.into_iter().collect()
+    }
+
+    async fn seal(&self, worker: &Worker<R>, owner: WorkerId, group: GroupId) -> Result<End, Failure> {
         match &worker.links[usize::from(owner.0)] {
             None => worker.seal(group).await,
             Some(link) => match link.call(Op::Seal(group)).await? {
@@ -292,12 +318,13 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
-    /// Goes on with reshards that something kept from being finished: a crash, a failed log.
-    pub(super) fn resume_reshards(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
+    /// Goes on with reshards that something kept from being finished: a crash, a failed log. True if there are none.
+    pub(super) fn resume_reshards(self: &Rc<Self>, worker: &Rc<Worker<R>>) -> bool {
         let under_way = self.log.with(|catalog| {
             let changing = |stream: &&Stream| stream.reshard_in_progress().is_some() || stream.scaling().is_some();
             catalog.streams().filter(changing).map(|stream| stream.id).collect::<Vec<_>>()
         });
+        let is_done = under_way.is_empty();
         // Nobody waits for these any more.
         self.resharding.borrow_mut().retain(|_, turn| Rc::strong_count(turn) > 1);
         for stream in under_way {
@@ -311,5 +338,6 @@ impl<R: Runtime> Admin<R> {
                 }
             });
         }
+        is_done
     }
 }

@@ -6,9 +6,7 @@
 use std::rc::Rc;
 
 use super::Admin;
-use crate::catalog::{
-    Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError,
-};
+use crate::catalog::{Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError};
 use crate::runtime::Runtime;
 use crate::server::failure::Failure;
 use crate::server::mail::{StoreDone, StoreOp, Stored};
@@ -93,11 +91,13 @@ impl<R: Runtime> Admin<R> {
         let held = self.log.with(|catalog| {
             let item = catalog.store().get(&name.space, &name.key)?;
             let lease = item.lease.as_ref()?;
-            Some((lease.token, self.left_us(worker.rt.now(), &name, lease)))
+            Some((lease.token, self.left_us(worker.rt.now(), &name, lease), lease.owner.clone()))
         });
         let take_from = match held {
-            Some((token, 0)) => Some(token),
-            Some((token, left_us)) if take_from != Some(token) => return Err(Failure::LeaseHeld { token, left_us }),
+            Some((token, 0, _)) => Some(token),
+            Some((token, left_us, owner)) if take_from != Some(token) => {
+                return Err(Failure::LeaseHeld { owner, token, left_us });
+            }
             _ => take_from,
         };
         let claim = StoreCommand::Claim { name: name.clone(), owner, ttl_ms, take_from };
@@ -121,7 +121,7 @@ impl<R: Runtime> Admin<R> {
         self.log.with(|catalog| {
             let lease = catalog.store().get(&name.space, &name.key)?.lease.as_ref()?;
             let left_us = self.left_us(worker.rt.now(), name, lease);
-            Some(Failure::LeaseHeld { token: lease.token, left_us })
+            Some(Failure::LeaseHeld { owner: lease.owner.clone(), token: lease.token, left_us })
         })
     }
 

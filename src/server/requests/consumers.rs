@@ -43,8 +43,7 @@ impl<R: Runtime> Requests<R> {
     }
 
     pub(super) fn deregister_consumer(&self, deregister: &DeregisterConsumer<'_>, correlation: u64) {
-        let op =
-            AdminOp::Deregister { name: deregister.stream.to_owned(), consumer: deregister.name.to_owned() };
+        let op = AdminOp::Deregister { name: deregister.stream.to_owned(), consumer: deregister.name.to_owned() };
         self.admin(op, Opcode::DeregisterConsumer, correlation, move |_, outbox, done| {
             let answer = DeregisterConsumerAnswer { catalogue_version: version(&done) };
             outbox.answer(Opcode::DeregisterConsumer, correlation, &answer);

@@ -4,20 +4,20 @@ use std::rc::Rc;
 
 use super::Worker;
 use crate::catalog::{Event, Placed};
-use crate::engine::log::DrainError;
+use crate::engine::log::{DrainError, End};
 use crate::engine::shard::Phase;
 use crate::engine::shards::{HandOver, Known};
 use crate::runtime::Runtime;
 use crate::runtime::local::join_all;
 use crate::server::failure::Failure;
-use crate::types::{GroupId, Offset, StreamId, WorkerId};
+use crate::types::{GroupId, StreamId, WorkerId};
 
 impl<R: Runtime> Worker<R> {
     /// Does what a command in force asks of the owner of shards.
     pub async fn act(&self, events: Vec<Event>) -> Result<(), Failure> {
         for event in events {
             match event {
-                Event::StreamCreating { shards, .. } | Event::ReshardBegun { children: shards, .. } => {
+                Event::StreamCreating { shards, .. } => {
                     for known in self.own(&shards) {
                         self.shards.create(&known).await?;
                     }
@@ -47,13 +47,18 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 Event::ShardMoved { shard, .. } => {
-                    if self.is_own(&shard) {
-                        self.adopt(shard.group).await?;
+                    if self.is_own(&shard)
+                        && let Err(error) = self.adopt(shard.group).await
+                    {
+                        // It is this worker's now, and nobody else's: tried again until it opens.
+                        tracing::error!(group = %shard.group, %error, "a shard that moved here cannot be opened yet");
+                        self.astray.borrow_mut().insert(shard.group);
                     }
                 }
                 Event::ConsumerDeregistered { consumer, .. } => self.pipes.drop_consumer(consumer),
-                // Nothing that an owner of shards has a part in.
-                Event::StreamActive { .. }
+                // Nothing that an owner of shards has a part in. The logs of children are made before their parents close.
+                Event::ReshardBegun { .. }
+                | Event::StreamActive { .. }
                 | Event::StreamForgotten { .. }
                 | Event::ScalingBegun { .. }
                 | Event::ScalingEnded { .. }
@@ -77,17 +82,49 @@ impl<R: Runtime> Worker<R> {
         own.filter_map(|shard| catalog.shard(shard.group)).map(|(stream, shard)| Known::of(stream, shard)).collect()
     }
 
-    fn own_of(&self, stream: StreamId) -> Vec<GroupId> {
+    pub(super) fn own_of(&self, stream: StreamId) -> Vec<GroupId> {
         let catalog = self.catalog.borrow();
         let Some(stream) = catalog.stream(stream) else { return Vec::new() };
         let own = stream.shards().iter().filter(|shard| shard.worker(self.count) == self.id);
         own.map(|shard| shard.group).collect()
     }
 
+    /// Opens shards that moved here and could not be opened before.
+    pub async fn adopt_astray(&self) {
+        let astray = std::mem::take(&mut *self.astray.borrow_mut());
+        for group in astray {
+            match self.adopt(group).await {
+                // It is there, or its stream is not any more.
+                Ok(()) | Err(Failure::ShardUnknown(_)) => {}
+                Err(error) => {
+                    tracing::warn!(%group, %error, "a shard that moved here cannot be opened yet");
+                    self.astray.borrow_mut().insert(group);
+                }
+            }
+        }
+    }
+
+    /// Makes the logs of new shards that are not there yet.
+    pub(super) async fn make(&self, groups: Vec<GroupId>) -> Result<(), Failure> {
+        for group in groups {
+            if self.shards.get(group).is_some() {
+                continue;
+            }
+            let known = {
+                let catalog = self.catalog.borrow();
+                let found = catalog.shard(group).filter(|(_, shard)| shard.is_pending());
+                let (stream, shard) = found.ok_or(Failure::ShardUnknown(group))?;
+                Known::of(stream, shard)
+            };
+            self.shards.create(&known).await?;
+        }
+        Ok(())
+    }
+
     /// Holds puts to a shard; resolves to its end once everything accepted is durable.
-    pub async fn seal(&self, group: GroupId) -> Result<Offset, Failure> {
+    pub async fn seal(&self, group: GroupId) -> Result<End, Failure> {
         match self.shards.seal(group).await {
-            Some(end) => Ok(end?.offset),
+            Some(end) => Ok(end?),
             None => Err(self.not_here(group)),
         }
     }
@@ -107,7 +144,8 @@ impl<R: Runtime> Worker<R> {
     pub(super) async fn adopt(&self, group: GroupId) -> Result<(), Failure> {
         let known = {
             let catalog = self.catalog.borrow();
-            let (stream, shard) = catalog.shard(group).ok_or(Failure::ShardUnknown(group))?;
+            let serving = catalog.shard(group).filter(|(stream, _)| stream.status.is_serving());
+            let (stream, shard) = serving.ok_or(Failure::ShardUnknown(group))?;
             Known::of(stream, shard)
         };
         let report = self.shards.adopt(known).await?;

@@ -87,7 +87,7 @@ impl<R: Runtime> Worker<R> {
 
     /// What this worker's open shards of a stream take in, if anybody keeps count.
     pub fn traffic(&self, stream: StreamId) -> Vec<(ShardNumber, Traffic)> {
-        let shards = self.shards.all().into_iter().filter(|shard| shard.id.stream == stream);
+        let shards = self.own_of(stream).into_iter().filter_map(|group| self.shards.get(group));
         shards.filter_map(|shard| shard.traffic().map(|traffic| (shard.id.number, traffic))).collect()
     }
 }

@@ -1,0 +1,22 @@
+//! The hash key of a partition key: MD5, once per record, in the client (or in the node, for puts by key).
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use millstream::types::HashKey;
+
+fn hash_key(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hash_key");
+    group.throughput(Throughput::Elements(1));
+    // MD5 works in blocks of 64 bytes, 9 of which are taken by its padding.
+    for bytes in [8, 36, 55, 256] {
+        let key = "k".repeat(bytes);
+        group.bench_with_input(BenchmarkId::from_parameter(bytes), &key, |b, key| {
+            b.iter(|| HashKey::of(black_box(key.as_bytes())));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hash_key);
+criterion_main!(benches);
