@@ -81,6 +81,13 @@ impl Pipes {
         pipes.get(&(held.group, held.consumer)).is_some_and(|entry| entry.pipe.holder() == Some(held.ticket))
     }
 
+    /// Whether another subscription has the pipe.
+    pub fn is_taken(&self, held: Held) -> bool {
+        let pipes = self.pipes.borrow();
+        let holder = pipes.get(&(held.group, held.consumer)).and_then(|entry| entry.pipe.holder());
+        holder.is_some_and(|holder| holder != held.ticket)
+    }
+
     /// Resolves once the pipe is no longer this subscription's.
     pub async fn lost(&self, held: Held) {
         self.changed.until(|| (!self.is_held(held)).then_some(())).await;

@@ -139,16 +139,18 @@ impl<R: Runtime> Worker<R> {
             Some(Pace::Later { after_us: retry_after_us }) => {
                 Err(Failure::Read(ReadError::Throttled(Throttled { retry_after_us })))
             }
-            None => Err(self.pipe_gone(shard, held.consumer)),
+            None => Err(self.pipe_gone(shard, held)),
         }
     }
 
     /// Why a subscription has lost its pipe.
-    fn pipe_gone(&self, shard: &Shard<R>, consumer: ConsumerId) -> Failure {
+    fn pipe_gone(&self, shard: &Shard<R>, held: Held) -> Failure {
         let catalog = self.catalog.borrow();
-        match catalog.stream(shard.id.stream).and_then(|stream| stream.consumer(consumer)) {
-            Some(_) => Failure::TakenOver,
-            None => Failure::ConsumerUnknown(consumer.to_string()),
+        match catalog.stream(shard.id.stream).and_then(|stream| stream.consumer(held.consumer)) {
+            Some(_) if self.pipes.is_taken(held) => Failure::TakenOver,
+            // The shard has moved, and the pipe stayed behind: the reader begins again at the new owner.
+            Some(_) => Failure::ShardMoving(held.group),
+            None => Failure::ConsumerUnknown(held.consumer.to_string()),
         }
     }
 

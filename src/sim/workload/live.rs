@@ -23,8 +23,11 @@ mod lineage;
 mod passers;
 mod producers;
 mod readers;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -158,6 +161,8 @@ struct World {
     over: Cell<bool>,
     producers_left: Cell<usize>,
     clients_left: Cell<usize>,
+    /// Those who are not done.
+    at_work: RefCell<BTreeSet<String>>,
     summary: RefCell<Summary>,
 }
 
@@ -169,34 +174,8 @@ pub fn run(seed: u64) -> Summary {
 /// Runs a plan.
 pub fn run_plan(seed: u64, plan: Plan) -> Summary {
     let sim = Sim::new(seed, super::options("live", seed));
-    let node = sim.host("node");
-    for injection in &plan.aimed {
-        sim.inject(node, injection.clone());
-    }
     let hosts = [sim.host("client-1"), sim.host("client-2")];
-    let world = Rc::new(World {
-        sim: sim.clone(),
-        node,
-        prng: RefCell::new(Prng::new(seed, "live workload", 0)),
-        ledger: RefCell::default(),
-        lineage: RefCell::default(),
-        ready: Cell::new(false),
-        stop: Cell::new(false),
-        stopping: Notify::new(),
-        workers: Cell::new(0),
-        workers_left: Cell::new(0),
-        starts: Cell::new(0),
-        created: Cell::new(false),
-        may_expire: Cell::new(false),
-        calm: Cell::new(false),
-        administering: Cell::new(0),
-        settled: Cell::new(false),
-        over: Cell::new(false),
-        producers_left: Cell::new(plan.clients),
-        clients_left: Cell::new(0),
-        summary: RefCell::default(),
-        plan,
-    });
+    let world = World::new(&sim, plan);
     let mut host = hosts.iter().copied().cycle();
     let mut start = |task| world.start(host.next().expect("endless"), task);
     start(Task::SetUp);
@@ -216,12 +195,12 @@ pub fn run_plan(seed: u64, plan: Plan) -> Summary {
     world.beyond_retention(hosts[0]);
     let mut summary = *world.summary.borrow();
     summary.shards = world.lineage.borrow().len();
-    summary.disk = sim.disk_stats(node);
+    summary.disk = sim.disk_stats(world.node);
     summary.trace_hash = sim.trace_hash();
     summary
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Task {
     SetUp,
     Watch,
@@ -247,6 +226,37 @@ impl Supervisor for Boss {
 }
 
 impl World {
+    fn new(sim: &Sim, plan: Plan) -> Rc<Self> {
+        let (node, seed) = (sim.host("node"), sim.seed());
+        for injection in &plan.aimed {
+            sim.inject(node, injection.clone());
+        }
+        Rc::new(Self {
+            sim: sim.clone(),
+            node,
+            prng: RefCell::new(Prng::new(seed, "live workload", 0)),
+            ledger: RefCell::default(),
+            lineage: RefCell::default(),
+            ready: Cell::new(false),
+            stop: Cell::new(false),
+            stopping: Notify::new(),
+            workers: Cell::new(0),
+            workers_left: Cell::new(0),
+            starts: Cell::new(0),
+            created: Cell::new(false),
+            may_expire: Cell::new(false),
+            calm: Cell::new(false),
+            administering: Cell::new(0),
+            settled: Cell::new(false),
+            over: Cell::new(false),
+            producers_left: Cell::new(plan.clients),
+            clients_left: Cell::new(0),
+            at_work: RefCell::default(),
+            summary: RefCell::default(),
+            plan,
+        })
+    }
+
     fn draw(&self, below: u64) -> u64 {
         self.prng.borrow_mut().below(below)
     }
@@ -255,6 +265,7 @@ impl World {
         let rt = self.sim.runtime(host);
         self.clients_left.set(self.clients_left.get() + 1);
         let (world, process) = (Rc::clone(self), rt.clone());
+        self.at_work.borrow_mut().insert(format!("{task:?}"));
         self.sim.spawn(rt.host(), async move {
             match task {
                 Task::SetUp => world.set_up(&process).await,
@@ -265,13 +276,17 @@ impl World {
                 Task::Read(number) => world.read(&process, number).await,
             }
             world.clients_left.set(world.clients_left.get() - 1);
+            world.at_work.borrow_mut().remove(&format!("{task:?}"));
         });
     }
 
     // ---- the node
 
     fn start_node(self: &Rc<Self>) -> SimRuntime {
-        let workers = 1 + self.draw(3) as u16;
+        self.start_node_with(1 + self.draw(3) as u16)
+    }
+
+    fn start_node_with(self: &Rc<Self>, workers: u16) -> SimRuntime {
         let limit = DiskLimit::Bytes(0);
         let options = Options {
             data: "/data".into(),
@@ -371,7 +386,7 @@ impl World {
         let rt = self.start_and_wait();
         // The one that watches goes on.
         let done = self.sim.run_until(|| self.clients_left.get() == 1, PATIENCE);
-        assert!(done, "{} clients do not get done", self.clients_left.get());
+        assert!(done, "they do not get done: {:?}", self.at_work.borrow());
         self.settle(&rt);
         self.look(0);
         self.stop_node(&rt);
