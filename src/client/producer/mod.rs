@@ -21,7 +21,7 @@ mod lane;
 mod pump;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ struct Shared<R: Reactor> {
     distribution: Cell<Distribution>,
     /// With [`Distribution::Auto`]: place of the shard, among the open ones, whose batch is being filled.
     turn: Cell<usize>,
-    lanes: RefCell<HashMap<GroupId, Rc<LaneCell>>>,
+    lanes: RefCell<BTreeMap<GroupId, Rc<LaneCell>>>,
     /// Lanes of shards that the map no longer has and that still hold records: keys of their ranges wait behind those.
     retiring: RefCell<Vec<Rc<LaneCell>>>,
     /// Flushes that run: nothing lingers meanwhile.

@@ -206,7 +206,7 @@ impl<R: Reactor> Shared<R> {
     /// Routes by `map` from now on. Lanes of shards it no longer has keep the keys of their ranges until they are empty.
     fn adopt(&self, map: Rc<ShardMap>) {
         let mut lanes = self.lanes.borrow_mut();
-        let gone = lanes.extract_if(|group, _| !map.is_open(*group)).map(|(_, cell)| cell);
+        let gone = lanes.extract_if(.., |group, _| !map.is_open(*group)).map(|(_, cell)| cell);
         self.retiring.borrow_mut().extend(gone);
         for cell in lanes.values() {
             let mut lane = cell.lane.borrow_mut();
