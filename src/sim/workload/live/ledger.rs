@@ -50,6 +50,11 @@ impl Ledger {
         self.puts[id as usize].ack = Some(Where { shard: ack.shard, offset: ack.offset });
     }
 
+    /// What is known of a record.
+    pub(super) fn tell(&self, id: u64) -> String {
+        format!("record {id}, {:?}", self.puts[id as usize])
+    }
+
     /// The number of the record that is put next.
     pub(super) fn next(&self) -> u64 {
         self.puts.len() as u64
@@ -135,6 +140,11 @@ impl Pass {
                 assert_eq!(*read, end, "{}: {shard} was not read to its end", self.name);
             }
         }
+    }
+
+    /// Who reads.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Records seen.

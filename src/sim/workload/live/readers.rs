@@ -14,6 +14,10 @@ use crate::sim::SimRuntime;
 /// How often a reader looks whether it has everything.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// A reader that misses something gets a record this often at least: connections of a host that lost power break after two
+/// seconds, and an answer that does not come is given up after 15, and after the wait of a get.
+const SILENCE: Duration = Duration::from_secs(100);
+
 /// What becomes of a reader.
 enum Outcome {
     /// It has seen everything.
@@ -51,6 +55,7 @@ impl World {
     }
 
     async fn follow(&self, rt: &SimRuntime, merged: &mut Merged<SimRuntime>, mut pass: Pass) -> Outcome {
+        let mut last_us = rt.now();
         loop {
             let next = async { Some(merged.next().await) };
             let look = async {
@@ -60,6 +65,7 @@ impl World {
             match or(next, look).await {
                 Some(Some(Ok(record))) => {
                     self.summary.borrow_mut().records_read += 1;
+                    last_us = rt.now();
                     pass.see(&self.ledger.borrow(), &self.lineage.borrow(), &record);
                 }
                 Some(Some(Err(error))) => {
@@ -68,10 +74,18 @@ impl World {
                 }
                 Some(None) => panic!("a stream that takes records has come to its end for a reader"),
                 None => {
-                    let is_over = self.producers_left.get() == 0;
-                    if is_over && pass.misses(&self.ledger.borrow()).is_none() {
-                        return Outcome::Whole;
+                    if self.producers_left.get() > 0 {
+                        continue;
                     }
+                    let Some(missed) = pass.misses(&self.ledger.borrow()) else { return Outcome::Whole };
+                    let waited = Duration::from_micros(rt.now().since(last_us));
+                    let (ledger, reading) = (self.ledger.borrow(), merged.shards());
+                    assert!(
+                        waited < SILENCE,
+                        "{} reads {reading:?}: {} does not come",
+                        pass.name(),
+                        ledger.tell(missed)
+                    );
                 }
             }
         }
