@@ -151,6 +151,8 @@ struct Shared<R: Reactor> {
     limits: LaneLimits,
     budget: Rc<Semaphore>,
     map: RefCell<Rc<ShardMap>>,
+    /// The version of the catalogue that the map is of.
+    map_version: Cell<u64>,
     record_bytes_max: Cell<u32>,
     distribution: Cell<Distribution>,
     /// With [`Distribution::Auto`]: place of the shard, among the open ones, whose batch is being filled.
@@ -198,6 +200,7 @@ impl<R: Reactor> Producer<R> {
             limits,
             budget: Semaphore::new(options.buffer_bytes_max.max(1)),
             map: RefCell::new(Rc::new(description.shards)),
+            map_version: Cell::new(description.catalogue_version),
             record_bytes_max: Cell::new(description.settings.record_bytes_max),
             distribution: Cell::new(description.settings.distribution),
             turn: Cell::new(0),

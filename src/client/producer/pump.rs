@@ -170,9 +170,15 @@ async fn refresh<R: Reactor>(shared: &Rc<Shared<R>>, cell: &Rc<LaneCell>) {
         }
         Err(error) => shared.fail(error),
         Ok(description) => {
-            shared.record_bytes_max.set(description.settings.record_bytes_max);
-            shared.distribution.set(description.settings.distribution);
-            shared.adopt(Rc::new(description.shards));
+            // Two lanes ask at the same time, perhaps two workers: an answer may be older than the one before it. Its shards
+            // must not come back, nor those of the newer one go: a lane that is begun anew uses its stamps again, and what it
+            // sends is taken for what was stored under them.
+            if description.catalogue_version >= shared.map_version.get() {
+                shared.map_version.set(description.catalogue_version);
+                shared.record_bytes_max.set(description.settings.record_bytes_max);
+                shared.distribution.set(description.settings.distribution);
+                shared.adopt(Rc::new(description.shards));
+            }
             let (number, group) = {
                 let shard = cell.lane.borrow().shard;
                 (shard.number, shard.group)

@@ -12,7 +12,7 @@ use crate::client::{Client, ClientOptions, ConsumerOptions, Mode, Record, ShardD
 use crate::format::names;
 use crate::runtime::Reactor;
 use crate::sim::{HostId, SimRuntime};
-use crate::types::ShardNumber;
+use crate::types::{Offset, ShardNumber};
 
 /// Puts after the clock jumped beyond the retention.
 const LATE_PUTS: usize = 20;
@@ -71,6 +71,9 @@ impl World {
         let position = client.position(shard, Start::Horizon).await.expect("nothing crashes");
         if let Some(end) = shard.closed {
             assert_eq!(position.end_offset, end.offset, "the end of {} as it is told", shard.number);
+        }
+        if !self.may_expire.get() {
+            assert_eq!(position.offset, Offset(0), "{} begins later, and nothing has expired", shard.number);
         }
         pass.begins(shard.number, position.offset);
         let consumer = client.consumer(STREAM, shard.number, Start::Horizon, options).await;
