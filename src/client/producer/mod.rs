@@ -160,6 +160,8 @@ struct Shared<R: Reactor> {
     lanes: RefCell<BTreeMap<GroupId, Rc<LaneCell>>>,
     /// Lanes of shards that the map no longer has and that still hold records: keys of their ranges wait behind those.
     retiring: RefCell<Vec<Rc<LaneCell>>>,
+    /// Where stamps go on in shards whose lane is gone: a lane may be begun anew, and no stamp is used twice.
+    epochs: RefCell<BTreeMap<GroupId, u32>>,
     /// Flushes that run: nothing lingers meanwhile.
     flushes: Cell<u32>,
     closed: Cell<bool>,
@@ -206,6 +208,7 @@ impl<R: Reactor> Producer<R> {
             turn: Cell::new(0),
             lanes: RefCell::default(),
             retiring: RefCell::default(),
+            epochs: RefCell::default(),
             flushes: Cell::new(0),
             closed: Cell::new(false),
             failed: RefCell::default(),
@@ -375,8 +378,9 @@ impl<R: Reactor> Shared<R> {
         if let Some(cell) = self.lanes.borrow().get(&shard.group) {
             return Rc::clone(cell);
         }
+        let epoch = self.epochs.borrow().get(&shard.group).copied().unwrap_or(0);
         let cell = Rc::new(LaneCell {
-            lane: RefCell::new(Lane::new(*shard, self.id, self.limits)),
+            lane: RefCell::new(Lane::new(*shard, self.id, self.limits).from_epoch(epoch)),
             changed: Notify::new(),
             wait_until_us: Cell::new(0),
             backoff: Cell::default(),

@@ -225,8 +225,7 @@ impl<R: Reactor> Shared<R> {
     }
 
     /// Moves everything a retiring lane holds to the lanes of the shards that took its range over. Synchronous: records
-    /// put later come behind them. The group never comes back with a fresh lane, whose stamps would start over: closed
-    /// shards stay closed, and incarnations are not reused.
+    /// put later come behind them. If one of those lanes had ended with the producer, it is begun anew.
     fn reroute(self: &Rc<Self>, cell: &Rc<LaneCell>) {
         let moving = cell.lane.borrow_mut().retire();
         self.forget(cell);
@@ -247,6 +246,11 @@ impl<R: Reactor> Shared<R> {
     }
 
     fn forget(&self, cell: &LaneCell) {
+        let (group, epoch) = {
+            let lane = cell.lane.borrow();
+            (lane.shard.group, lane.epoch_after())
+        };
+        self.epochs.borrow_mut().insert(group, epoch);
         self.retiring.borrow_mut().retain(|other| !std::ptr::eq(&**other, cell));
         self.lanes.borrow_mut().retain(|_, other| !std::ptr::eq(&**other, cell));
     }

@@ -14,7 +14,7 @@
 //! - After the retention closed shards are gone, with their directories; records from before are read by nobody.
 //!
 //! It does not cover disk errors, durability by interval, explicit hash keys, limits on reads and pacing, how on-demand
-//! streams are scaled (only that it does no harm), and quarantined shards. Leases are in [`super::leases`].
+//! streams are scaled (only that it does no harm), quarantined shards, stored values and leases.
 
 mod administrators;
 mod audit;

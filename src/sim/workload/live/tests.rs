@@ -1,7 +1,10 @@
 //! What the workload found, in small; and that it notices what it is for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::*;
 use crate::client::{ConsumerOptions, ProducerOptions, Start};
+use crate::sim::{DiskOp, Fault};
 use crate::types::{ShardNumber, WorkerId};
 
 /// Goal: a registered consumer goes on when its shard moves: it once ended as if a newer subscription had taken over.
@@ -36,4 +39,26 @@ fn same_seed_same_trace() {
     let hash = |seed| run(seed).trace_hash;
     assert_eq!(hash(3), hash(3));
     assert_ne!(hash(3), hash(4));
+}
+
+/// Goal: a producer that closes, or gets an answer that was overtaken, while shards are split and merged uses no stamp
+/// twice: the shard took what was sent under such a stamp for a duplicate, and it was lost.
+#[test]
+fn no_stamp_is_used_twice() {
+    for seed in [17, 24] {
+        run(seed);
+    }
+}
+
+/// Goal: the checker notices what a node forgets that does not sync.
+#[test]
+fn missing_syncs_are_noticed() {
+    let skipped =
+        Injection { op: DiskOp::Sync, path_contains: ".seg".to_owned(), skip: 0, times: u32::MAX, fault: Fault::Skip };
+    let caught = (0..10).find(|seed| {
+        let plan = Plan { aimed: vec![skipped.clone()], ..Plan::draw(*seed) };
+        catch_unwind(AssertUnwindSafe(|| run_plan(*seed, plan))).is_err()
+    });
+    println!("caught by seed {caught:?}");
+    assert!(caught.is_some(), "nothing is synced, and nobody notices");
 }
