@@ -166,7 +166,7 @@ impl Lane {
     }
 
     /// The same, after a lane of the same shard that ended with the epoch before.
-    pub(super) fn from_epoch(self, epoch: u32) -> Self {
+    pub(super) fn beginning_at(self, epoch: u32) -> Self {
         Self { epoch, ..self }
     }
 

@@ -380,7 +380,7 @@ impl<R: Reactor> Shared<R> {
         }
         let epoch = self.epochs.borrow().get(&shard.group).copied().unwrap_or(0);
         let cell = Rc::new(LaneCell {
-            lane: RefCell::new(Lane::new(*shard, self.id, self.limits).from_epoch(epoch)),
+            lane: RefCell::new(Lane::new(*shard, self.id, self.limits).beginning_at(epoch)),
             changed: Notify::new(),
             wait_until_us: Cell::new(0),
             backoff: Cell::default(),
