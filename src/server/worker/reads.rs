@@ -200,9 +200,10 @@ impl<R: Runtime> Worker<R> {
     }
 }
 
-/// Waits as a reader that met a limit has to; gives any other failure back.
+/// Waits as a reader that met a limit has to; gives any other failure back. On a node that stops nobody waits: it would try
+/// again at once, and again.
 pub async fn wait_out<R: Runtime>(worker: &Rc<Worker<R>>, failure: Failure) -> Result<(), Failure> {
     let Failure::Read(ReadError::Throttled(Throttled { retry_after_us })) = failure else { return Err(failure) };
     future::or(worker.rt.sleep(Duration::from_micros(retry_after_us)), worker.drained()).await;
-    Ok(())
+    if worker.is_draining() { Err(Failure::Draining) } else { Ok(()) }
 }

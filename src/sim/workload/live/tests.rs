@@ -41,6 +41,34 @@ fn same_seed_same_trace() {
     assert_ne!(hash(3), hash(4));
 }
 
+/// Goal: a node stops although a subscription is paced: its worker once tried to read again and again, without a pause.
+#[test]
+fn a_paced_subscription_does_not_keep_a_node_from_stopping() {
+    let sim = Sim::new(1, super::super::options("live", 1));
+    let world = World::new(&sim, Plan::draw(1));
+    let node = world.start_node_with(1);
+    assert!(sim.run_until(|| world.ready.get(), PATIENCE));
+    let rt = sim.runtime(sim.host("client"));
+    let consumer = sim.block_on(async {
+        let client = Client::connect(rt.clone(), world.addr(), ClientOptions::default()).await.unwrap();
+        let limits = CustomLimits { read_bytes_s: 1_000, ..CustomLimits::default() };
+        let settings = SettingsChange { limits: Some(StreamLimits::Custom(limits)), ..SettingsChange::default() };
+        client.create_stream(STREAM, 1, settings).await.unwrap();
+        let producer = client.producer(STREAM, ProducerOptions::default()).await.unwrap();
+        for _ in 0..10 {
+            producer.put("key", &[7; 5_000]).await.unwrap();
+        }
+        let options = ConsumerOptions::default();
+        let mut consumer = client.consumer(STREAM, ShardNumber(0), Start::Horizon, options).await.unwrap();
+        consumer.next().await.unwrap().unwrap();
+        consumer
+    });
+    // The first read left a debt.
+    sim.run_for(Duration::from_millis(10));
+    world.stop_node(&node);
+    drop(consumer);
+}
+
 /// Goal: a producer that closes, or gets an answer that was overtaken, while shards are split and merged uses no stamp
 /// twice: the shard took what was sent under such a stamp for a duplicate, and it was lost.
 #[test]
