@@ -2,7 +2,7 @@
 //! `MILLSTREAM_SIM_SEED=S` runs one.
 #![cfg(feature = "sim")]
 
-use millstream::sim::workload::{damage, logs, node};
+use millstream::sim::workload::{damage, live, logs, node};
 
 /// The seeds to run: `few` of them unless the environment says otherwise.
 fn seeds(few: u64) -> std::ops::Range<u64> {
@@ -38,5 +38,14 @@ fn node() {
     for seed in seeds(20) {
         println!("node, seed {seed}: {:?}", node::Plan::draw(seed));
         println!("node, seed {seed}: {:?}", node::run(seed));
+    }
+}
+
+/// Goal: nothing is lost, repeated or out of order while shards are split, merged, scaled and moved, through crashes.
+#[test]
+fn live() {
+    for seed in seeds(4) {
+        println!("live, seed {seed}: {:?}", live::Plan::draw(seed));
+        println!("live, seed {seed}: {:?}", live::run(seed));
     }
 }

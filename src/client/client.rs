@@ -6,7 +6,7 @@ mod reshard;
 mod store;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ struct Shared<R: Reactor> {
     /// The connection to the address that all workers share.
     main: Slot<R>,
     /// Those to the workers' own ports, opened on demand.
-    workers: RefCell<HashMap<WorkerId, Rc<Slot<R>>>>,
+    workers: RefCell<BTreeMap<WorkerId, Rc<Slot<R>>>>,
     node: RefCell<Rc<NodeInfo>>,
 }
 

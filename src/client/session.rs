@@ -9,7 +9,7 @@
 //! - A push comes after the answer to its subscribe, and the sum of the pushes stays within the credit given: the
 //!   balance was positive before each.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
@@ -127,8 +127,8 @@ pub struct Session<A, S> {
     state: State,
     limits: Limits,
     next_correlation: u64,
-    waiting: HashMap<u64, Waiting<A>>,
-    subscriptions: HashMap<u64, Subscription<S>>,
+    waiting: BTreeMap<u64, Waiting<A>>,
+    subscriptions: BTreeMap<u64, Subscription<S>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,8 +166,8 @@ impl<A, S: Clone> Session<A, S> {
             state: State::Greeting,
             limits: Limits::default(),
             next_correlation: 2,
-            waiting: HashMap::new(),
-            subscriptions: HashMap::new(),
+            waiting: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
         }
     }
 
@@ -252,10 +252,12 @@ impl<A, S: Clone> Session<A, S> {
         }
     }
 
-    /// Ends the session: everybody who still waits for an answer, and the readers of the subscriptions.
+    /// Ends the session: everybody who still waits for an answer, and the readers of the subscriptions, in the order they
+    /// came.
     pub fn end(&mut self) -> (Vec<A>, Vec<S>) {
-        let waiting = self.waiting.drain().map(|(_, waiting)| waiting.waiter).collect();
-        (waiting, self.subscriptions.drain().map(|(_, subscription)| subscription.reader).collect())
+        let waiting = std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.waiter).collect();
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        (waiting, subscriptions.into_values().map(|subscription| subscription.reader).collect())
     }
 
     fn send<O: Operation>(

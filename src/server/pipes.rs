@@ -4,14 +4,14 @@
 //! with every read; a newer subscription makes the ticket worthless, which the older one learns from its next read, or at
 //! once if it waits. A pipe belongs to the worker: when the shard moves, its subscriptions end and begin again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use crate::catalog::ConsumerId;
 use crate::runtime::local::Notify;
 use crate::shard::fanout::{InUse, Manner, Pipe, Ticket};
 use crate::shard::throttle::{FanoutLimiter, Pace, Rates};
-use crate::types::{GroupId, MonoUs};
+use crate::types::{GroupId, MonoUs, WorkerId};
 
 /// A new subscription that asks for a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +44,32 @@ struct Entry {
 /// The pipes from one worker's shards.
 ///
 /// Bounded: as many as there are consumers times shards, which the catalogue bounds; idle ones are forgotten.
-#[derive(Default)]
 pub struct Pipes {
+    /// The highest ticket that was given out. Pipes that are made anew go on from it.
+    tickets: Cell<u64>,
     // By shard first: one range holds what goes when a shard goes.
     pipes: RefCell<BTreeMap<(GroupId, ConsumerId), Entry>>,
     changed: Notify,
 }
 
 impl Pipes {
+    /// No pipe yet on this worker. The tickets of two workers differ: a shard that moves there and back, or only there, meets
+    /// no ticket again that somebody may still hold.
+    pub fn new(worker: WorkerId) -> Self {
+        let tickets = Cell::new(u64::from(worker.0) << 48);
+        Self { tickets, pipes: RefCell::default(), changed: Notify::new() }
+    }
+
     /// Gives a pipe to a subscription, taking it from another one if the rules allow that.
     pub fn take(&self, now: MonoUs, asked: Asked, rates: &Rates) -> Result<Ticket, InUse> {
         let mut pipes = self.pipes.borrow_mut();
         let entry = pipes.entry((asked.group, asked.consumer)).or_insert_with(|| Entry {
-            pipe: Pipe::new(),
+            pipe: Pipe::after(self.tickets.get()),
             limiter: FanoutLimiter::new(rates, now),
             rates: *rates,
         });
         let granted = entry.pipe.subscribe(now, asked.manner)?;
+        self.tickets.set(self.tickets.get().max(granted.ticket.number()));
         drop(pipes);
         if granted.taken_over.is_some() {
             self.changed.notify();
@@ -79,6 +88,13 @@ impl Pipes {
     pub fn is_held(&self, held: Held) -> bool {
         let pipes = self.pipes.borrow();
         pipes.get(&(held.group, held.consumer)).is_some_and(|entry| entry.pipe.holder() == Some(held.ticket))
+    }
+
+    /// Whether another subscription has the pipe.
+    pub fn is_taken(&self, held: Held) -> bool {
+        let pipes = self.pipes.borrow();
+        let holder = pipes.get(&(held.group, held.consumer)).and_then(|entry| entry.pipe.holder());
+        holder.is_some_and(|holder| holder != held.ticket)
     }
 
     /// Resolves once the pipe is no longer this subscription's.
@@ -142,7 +158,7 @@ mod tests {
     /// Goal: a newer subscription takes the pipe from the older one of the same consumer, and from nobody else.
     #[test]
     fn a_pipe_has_one_holder() {
-        let pipes = Pipes::default();
+        let pipes = Pipes::new(WorkerId(0));
         let first = pipes.take(MonoUs(0), asked(1, Manner::Native), &Rates::NONE).unwrap();
         let other = pipes.take(MonoUs(0), asked(2, Manner::Native), &Rates::NONE).unwrap();
         assert!(pipes.take(MonoUs(1), asked(1, Manner::Aws), &Rates::NONE).is_err());
@@ -158,7 +174,7 @@ mod tests {
     /// Goal: what goes through one consumer's pipe does not count for another one, and new rates are in force at once.
     #[test]
     fn each_pipe_has_its_own_pace() {
-        let pipes = Pipes::default();
+        let pipes = Pipes::new(WorkerId(0));
         let slow = Rates { fanout_bytes_s: 1_000, ..Rates::NONE };
         let one = held(1, pipes.take(MonoUs(0), asked(1, Manner::Native), &slow).unwrap());
         let two = held(2, pipes.take(MonoUs(0), asked(2, Manner::Native), &slow).unwrap());
@@ -168,10 +184,24 @@ mod tests {
         assert_eq!(pipes.pace(MonoUs(0), one, &Rates::NONE), Some(Pace::Now { bytes: u64::MAX }));
     }
 
+    /// Goal: a ticket from before the shard moved away opens nothing when it is back, or at the worker it moved to.
+    #[test]
+    fn tickets_are_of_one_pipe() {
+        let (here, there) = (Pipes::new(WorkerId(0)), Pipes::new(WorkerId(1)));
+        let take = |pipes: &Pipes| held(1, pipes.take(MonoUs(0), asked(1, Manner::Native), &Rates::NONE).unwrap());
+        let first = take(&here);
+        here.drop_shard(GROUP);
+        take(&there);
+        assert!(!there.is_held(first));
+        there.drop_shard(GROUP);
+        let second = take(&here);
+        assert!(here.is_held(second) && !here.is_held(first));
+    }
+
     /// Goal: with the consumer or the shard its pipes go, and nothing is left of idle ones.
     #[test]
     fn what_is_gone_is_forgotten() {
-        let pipes = Pipes::default();
+        let pipes = Pipes::new(WorkerId(0));
         let one = held(1, pipes.take(MonoUs(0), asked(1, Manner::Native), &Rates::NONE).unwrap());
         let two = held(2, pipes.take(MonoUs(0), asked(2, Manner::Native), &Rates::NONE).unwrap());
         pipes.drop_consumer(ConsumerId(1));

@@ -113,7 +113,7 @@ impl<R: Runtime> Worker<R> {
             admin,
             direct_ports: RefCell::default(),
             quarantined: RefCell::default(),
-            pipes: Pipes::default(),
+            pipes: Pipes::new(id),
             connections: Cell::new(0),
             receive_budget: Semaphore::new(RECEIVE_BUDGET_BYTES),
             changed: Notify::new(),

@@ -37,6 +37,14 @@ pub enum Manner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(u64);
 
+impl Ticket {
+    /// Its number: greater with each subscription of a pipe.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// A pipe was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
@@ -67,6 +75,13 @@ impl Pipe {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A pipe that nobody has, whose tickets begin after this number: so that none of them is one of a pipe of the same
+    /// consumer and shard that is gone.
+    #[must_use]
+    pub fn after(tickets: u64) -> Self {
+        Self { tickets, ..Self::default() }
     }
 
     /// Somebody subscribes, see the table.

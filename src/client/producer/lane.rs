@@ -165,6 +165,16 @@ impl Lane {
         }
     }
 
+    /// The same, after a lane of the same shard that ended with the epoch before.
+    pub(super) fn beginning_at(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// The first epoch that no stamp of this lane is of.
+    pub(super) fn epoch_after(&self) -> u32 {
+        self.epoch.checked_add(1).expect("a producer does not live through four billion epochs")
+    }
+
     /// Appends a record to the batch being filled, or to a new one.
     pub(super) fn append(&mut self, record: &NewRecord<'_>, permit: Option<Permit>, now: MonoUs) -> Place {
         let bytes = record.encoded_bytes();
@@ -462,7 +472,7 @@ impl Lane {
     }
 
     fn next_epoch(&mut self) {
-        self.epoch = self.epoch.checked_add(1).expect("a producer does not live through four billion epochs");
+        self.epoch = self.epoch_after();
         (self.next_seq, self.reopening, self.closed_at) = (0, false, None);
         self.new_round();
     }

@@ -21,7 +21,7 @@ mod lane;
 mod pump;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -151,13 +151,17 @@ struct Shared<R: Reactor> {
     limits: LaneLimits,
     budget: Rc<Semaphore>,
     map: RefCell<Rc<ShardMap>>,
+    /// The version of the catalogue that the map is of.
+    map_version: Cell<u64>,
     record_bytes_max: Cell<u32>,
     distribution: Cell<Distribution>,
     /// With [`Distribution::Auto`]: place of the shard, among the open ones, whose batch is being filled.
     turn: Cell<usize>,
-    lanes: RefCell<HashMap<GroupId, Rc<LaneCell>>>,
+    lanes: RefCell<BTreeMap<GroupId, Rc<LaneCell>>>,
     /// Lanes of shards that the map no longer has and that still hold records: keys of their ranges wait behind those.
     retiring: RefCell<Vec<Rc<LaneCell>>>,
+    /// Where stamps go on in shards whose lane is gone: a lane may be begun anew, and no stamp is used twice.
+    epochs: RefCell<BTreeMap<GroupId, u32>>,
     /// Flushes that run: nothing lingers meanwhile.
     flushes: Cell<u32>,
     closed: Cell<bool>,
@@ -198,11 +202,13 @@ impl<R: Reactor> Producer<R> {
             limits,
             budget: Semaphore::new(options.buffer_bytes_max.max(1)),
             map: RefCell::new(Rc::new(description.shards)),
+            map_version: Cell::new(description.catalogue_version),
             record_bytes_max: Cell::new(description.settings.record_bytes_max),
             distribution: Cell::new(description.settings.distribution),
             turn: Cell::new(0),
             lanes: RefCell::default(),
             retiring: RefCell::default(),
+            epochs: RefCell::default(),
             flushes: Cell::new(0),
             closed: Cell::new(false),
             failed: RefCell::default(),
@@ -372,8 +378,9 @@ impl<R: Reactor> Shared<R> {
         if let Some(cell) = self.lanes.borrow().get(&shard.group) {
             return Rc::clone(cell);
         }
+        let epoch = self.epochs.borrow().get(&shard.group).copied().unwrap_or(0);
         let cell = Rc::new(LaneCell {
-            lane: RefCell::new(Lane::new(*shard, self.id, self.limits)),
+            lane: RefCell::new(Lane::new(*shard, self.id, self.limits).beginning_at(epoch)),
             changed: Notify::new(),
             wait_until_us: Cell::new(0),
             backoff: Cell::default(),

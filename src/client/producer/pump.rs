@@ -170,9 +170,15 @@ async fn refresh<R: Reactor>(shared: &Rc<Shared<R>>, cell: &Rc<LaneCell>) {
         }
         Err(error) => shared.fail(error),
         Ok(description) => {
-            shared.record_bytes_max.set(description.settings.record_bytes_max);
-            shared.distribution.set(description.settings.distribution);
-            shared.adopt(Rc::new(description.shards));
+            // Two lanes ask at the same time, perhaps two workers: an answer may be older than the one before it. Its shards
+            // must not come back, nor those of the newer one go: a lane that is begun anew uses its stamps again, and what it
+            // sends is taken for what was stored under them.
+            if description.catalogue_version >= shared.map_version.get() {
+                shared.map_version.set(description.catalogue_version);
+                shared.record_bytes_max.set(description.settings.record_bytes_max);
+                shared.distribution.set(description.settings.distribution);
+                shared.adopt(Rc::new(description.shards));
+            }
             let (number, group) = {
                 let shard = cell.lane.borrow().shard;
                 (shard.number, shard.group)
@@ -206,7 +212,7 @@ impl<R: Reactor> Shared<R> {
     /// Routes by `map` from now on. Lanes of shards it no longer has keep the keys of their ranges until they are empty.
     fn adopt(&self, map: Rc<ShardMap>) {
         let mut lanes = self.lanes.borrow_mut();
-        let gone = lanes.extract_if(|group, _| !map.is_open(*group)).map(|(_, cell)| cell);
+        let gone = lanes.extract_if(.., |group, _| !map.is_open(*group)).map(|(_, cell)| cell);
         self.retiring.borrow_mut().extend(gone);
         for cell in lanes.values() {
             let mut lane = cell.lane.borrow_mut();
@@ -219,8 +225,7 @@ impl<R: Reactor> Shared<R> {
     }
 
     /// Moves everything a retiring lane holds to the lanes of the shards that took its range over. Synchronous: records
-    /// put later come behind them. The group never comes back with a fresh lane, whose stamps would start over: closed
-    /// shards stay closed, and incarnations are not reused.
+    /// put later come behind them. If one of those lanes had ended with the producer, it is begun anew.
     fn reroute(self: &Rc<Self>, cell: &Rc<LaneCell>) {
         let moving = cell.lane.borrow_mut().retire();
         self.forget(cell);
@@ -241,6 +246,11 @@ impl<R: Reactor> Shared<R> {
     }
 
     fn forget(&self, cell: &LaneCell) {
+        let (group, epoch) = {
+            let lane = cell.lane.borrow();
+            (lane.shard.group, lane.epoch_after())
+        };
+        self.epochs.borrow_mut().insert(group, epoch);
         self.retiring.borrow_mut().retain(|other| !std::ptr::eq(&**other, cell));
         self.lanes.borrow_mut().retain(|_, other| !std::ptr::eq(&**other, cell));
     }

@@ -157,7 +157,7 @@ impl<R: Runtime> Worker<R> {
                 Some(held) => future::or(changed, self.pipes.lost(held)).await,
             }
             if let Some(held) = pipe.filter(|held| !self.pipes.is_held(*held)) {
-                return Err(self.pipe_gone(&shard, held.consumer));
+                return Err(self.pipe_gone(&shard, held));
             }
             if let (Phase::Closed(at), None) = (shard.phase(), end) {
                 return Ok(Some(at));
@@ -212,20 +212,22 @@ impl<R: Runtime> Worker<R> {
             Some(Pace::Later { after_us: retry_after_us }) => {
                 Err(Failure::Read(ReadError::Throttled(Throttled { retry_after_us })))
             }
-            None => Err(self.pipe_gone(shard, held.consumer)),
+            None => Err(self.pipe_gone(shard, held)),
         }
     }
 
     /// Why a subscription has lost its pipe.
-    fn pipe_gone(&self, shard: &Shard<R>, consumer: ConsumerId) -> Failure {
-        if self.shards.get(shard.id.group).is_none() {
+    fn pipe_gone(&self, shard: &Shard<R>, held: Held) -> Failure {
+        if self.shards.get(held.group).is_none() {
             // It went with the shard.
-            return self.not_here(shard.id.group);
+            return self.not_here(held.group);
         }
         let catalog = self.catalog.borrow();
-        match catalog.stream(shard.id.stream).and_then(|stream| stream.consumer(consumer)) {
-            Some(_) => Failure::TakenOver,
-            None => Failure::ConsumerUnknown(consumer.to_string()),
+        match catalog.stream(shard.id.stream).and_then(|stream| stream.consumer(held.consumer)) {
+            Some(_) if self.pipes.is_taken(held) => Failure::TakenOver,
+            // The shard has moved, and the pipe stayed behind: the reader begins again at the new owner.
+            Some(_) => Failure::ShardMoving(held.group),
+            None => Failure::ConsumerUnknown(held.consumer.to_string()),
         }
     }
 
@@ -281,9 +283,10 @@ impl<R: Runtime> Worker<R> {
     }
 }
 
-/// Waits as a reader that met a limit has to; gives any other failure back.
+/// Waits as a reader that met a limit has to; gives any other failure back. On a node that stops nobody waits: it would try
+/// again at once, and again.
 pub async fn wait_out<R: Runtime>(worker: &Rc<Worker<R>>, failure: Failure) -> Result<(), Failure> {
     let Failure::Read(ReadError::Throttled(Throttled { retry_after_us })) = failure else { return Err(failure) };
     future::or(worker.rt.sleep(Duration::from_micros(retry_after_us)), worker.drained()).await;
-    Ok(())
+    if worker.is_draining() { Err(Failure::Draining) } else { Ok(()) }
 }

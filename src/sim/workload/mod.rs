@@ -5,12 +5,14 @@
 //! | [`logs`] | shards and logs of one worker | kills, power failures, disk errors | [`log_oracle`]: strict, it knows the order |
 //! | [`damage`] | the same, closed | flipped bits and zeroed blocks in durable bytes | [`damage`] |
 //! | [`node`] | a whole node with clients | kills, power failures, stops, broken connections | [`shard_oracle`] |
+//! | [`live`] | a whole node whose streams are resharded, moved, deleted | the same, clocks that jump | [`live`] |
 //!
 //! Each workload is a function of a seed. What it finds wrong is a panic, printed with the seed, the last events of the
 //! trace and the command that runs the seed again. `tests/simulation.rs` runs them.
 
 pub mod contents;
 pub mod damage;
+pub mod live;
 pub mod log_oracle;
 pub mod logs;
 pub mod native;
