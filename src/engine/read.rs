@@ -39,6 +39,28 @@ impl<B> Frames<B> {
     }
 }
 
+/// How much a read hands out: whole frames up to these bounds, the first one whatever its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// Bytes of frames.
+    pub bytes_max: usize,
+    /// Records from the one on that was asked for.
+    pub records_max: u64,
+}
+
+impl From<usize> for Portion {
+    fn from(bytes_max: usize) -> Self {
+        Self { bytes_max, records_max: u64::MAX }
+    }
+}
+
+impl Portion {
+    /// Whether a frame of `len` bytes that ends at `end` goes beyond it, behind `bytes` taken from `from` on.
+    const fn is_full(self, bytes: usize, len: usize, from: Offset, end: Offset) -> bool {
+        bytes > 0 && (bytes + len > self.bytes_max || end.0 - from.0 > self.records_max)
+    }
+}
+
 /// Why nothing can be read at an offset.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -99,12 +121,17 @@ struct Walk {
 }
 
 impl<R: Runtime> Log<R> {
-    /// Up to `bytes_max` bytes of committed frames from `from` on, at least one frame if there is any. Frames that arrived
+    /// Committed frames from `from` on, as many as the portion takes, at least one if there is any. Frames that arrived
     /// before `cutoff` have expired.
     ///
     /// May run concurrently with anything. Dropping it changes nothing.
-    pub async fn read(&self, from: Offset, bytes_max: usize, cutoff: WallUs) -> Result<Frames<R::Buf>, ReadError> {
-        self.unless_away(self.read_here(from, bytes_max, cutoff).await)
+    pub async fn read(
+        &self,
+        from: Offset,
+        portion: impl Into<Portion>,
+        cutoff: WallUs,
+    ) -> Result<Frames<R::Buf>, ReadError> {
+        self.unless_away(self.read_here(from, portion.into(), cutoff).await)
     }
 
     /// What a look at the files came to, unless the log left them meanwhile: then an error means nothing.
@@ -112,7 +139,7 @@ impl<R: Runtime> Log<R> {
         result.map_err(|error| if self.has_left() { ReadError::Away } else { error })
     }
 
-    async fn read_here(&self, from: Offset, bytes_max: usize, cutoff: WallUs) -> Result<Frames<R::Buf>, ReadError> {
+    async fn read_here(&self, from: Offset, portion: Portion, cutoff: WallUs) -> Result<Frames<R::Buf>, ReadError> {
         loop {
             match self.look(from) {
                 Look::There => {}
@@ -120,9 +147,9 @@ impl<R: Runtime> Log<R> {
                 Look::Before => return Err(ReadError::BeforeHorizon { horizon: self.horizon(cutoff).await? }),
                 Look::Wrong(error) => return Err(error),
             }
-            let frames = match self.read_tail(from, bytes_max) {
+            let frames = match self.read_tail(from, portion) {
                 Some(frames) => Ok(frames),
-                None => self.read_cold(from, bytes_max).await,
+                None => self.read_cold(from, portion).await,
             };
             match frames {
                 Ok((_, first_arrival)) if first_arrival < cutoff => {
@@ -271,7 +298,7 @@ impl<R: Runtime> Log<R> {
     }
 
     /// Reads from the flushes in memory: the frames, and the first one's arrival. `None` if they start after `from`.
-    fn read_tail(&self, from: Offset, bytes_max: usize) -> Option<(Frames<R::Buf>, WallUs)> {
+    fn read_tail(&self, from: Offset, portion: Portion) -> Option<(Frames<R::Buf>, WallUs)> {
         let state = self.state.borrow();
         let oldest = state.tail.front()?.frames.first()?;
         if from < oldest.base_offset {
@@ -286,7 +313,7 @@ impl<R: Runtime> Log<R> {
             for frame in &flush.frames[skip..] {
                 let FramePlace { start, end, .. } = *frame;
                 let (start, end) = (start as usize, end as usize);
-                if out.bytes > 0 && out.bytes + (end - start) > bytes_max {
+                if portion.is_full(out.bytes, end - start, from, frame.end_offset) {
                     push_run(&mut out, &flush.buffer, run);
                     break 'flushes;
                 }
@@ -307,7 +334,7 @@ impl<R: Runtime> Log<R> {
         Some((out, first_arrival?))
     }
 
-    async fn read_cold(&self, from: Offset, bytes_max: usize) -> Result<(Frames<R::Buf>, WallUs), ReadError> {
+    async fn read_cold(&self, from: Offset, portion: Portion) -> Result<(Frames<R::Buf>, WallUs), ReadError> {
         let number = {
             let state = self.state.borrow();
             let at = segments::locate(&state.segments, from).expect("the caller checked the first offset");
@@ -335,7 +362,7 @@ impl<R: Runtime> Log<R> {
         loop {
             let (window, start) = self.window(&file, walk.pos, need, walk.end).await?;
             let before = walk.pos;
-            let found = self.collect(&mut walk, &window, start, from, bytes_max);
+            let found = self.collect(&mut walk, &window, start, from, portion);
             match found {
                 Ok(Collected { frames, first_arrival: Some(arrival), .. }) => return Ok((frames, arrival)),
                 Ok(Collected { .. }) if walk.pos >= walk.end => {
@@ -366,7 +393,7 @@ impl<R: Runtime> Log<R> {
         window: &R::Buf,
         start: u64,
         from: Offset,
-        bytes_max: usize,
+        portion: Portion,
     ) -> Result<Collected<R::Buf>, Damage> {
         let mut out = Collected { frames: Frames::none(from), first_arrival: None, need: HEADER_BYTES };
         let mut run: Option<(usize, usize)> = None;
@@ -382,7 +409,7 @@ impl<R: Runtime> Log<R> {
             let len = header.frame_bytes();
             let wanted = header.kind == Kind::Data && header.end_offset() > from;
             if wanted {
-                if out.frames.bytes > 0 && out.frames.bytes + len > bytes_max {
+                if portion.is_full(out.frames.bytes, len, from, header.end_offset()) {
                     break;
                 }
                 let Some(body) = bytes.get(HEADER_BYTES..len) else {

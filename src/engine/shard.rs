@@ -11,11 +11,12 @@ use thiserror::Error;
 
 pub use self::meter::rates;
 use self::meter::{Load, Meter, Wanted};
-use crate::catalog::{HashRange, Settings};
+use crate::catalog::{HashRange, Limits, Settings};
 use crate::engine::env::{DiskState, Env};
 use crate::engine::log::{Ack, AppendError, DrainError, End, Log, StampError};
-use crate::engine::read::{Frames, ReadError};
+use crate::engine::read::{Frames, Portion, ReadError};
 use crate::format::record::{self, RecordError};
+use crate::limits::AWS_GET_RECORDS_MAX;
 use crate::log::gather::Batch;
 use crate::runtime::Runtime;
 use crate::shard::admission::PutRefusal;
@@ -440,36 +441,40 @@ impl<R: Runtime> Shard<R> {
     /// As [`Shard::read`], within the stream's limits: a read beyond them is [`ReadError::Throttled`]. For reads that a
     /// client asks for; pushes to registered consumers have limits of their own.
     pub async fn get(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
-        self.read_within(from, bytes_max, Meter::read).await
+        let records_max = match self.settings.get().limits {
+            Limits::Aws => AWS_GET_RECORDS_MAX,
+            Limits::None | Limits::Custom(_) => u64::MAX,
+        };
+        self.read_within(from, Portion { bytes_max, records_max }, Meter::read).await
     }
 
     /// As [`Shard::get`], for a push that shares the bytes of those who ask, and is no call of anybody.
     pub async fn push(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
-        self.read_within(from, bytes_max, Meter::push).await
+        self.read_within(from, Portion::from(bytes_max), Meter::push).await
     }
 
     async fn read_within(
         &self,
         from: Offset,
-        bytes_max: usize,
+        portion: Portion,
         ask: impl FnOnce(&mut Meter, MonoUs) -> Result<(), Throttled>,
     ) -> Result<Frames<R::Buf>, ReadError> {
         if !self.metered.get() {
-            return self.read(from, bytes_max).await;
+            return self.read(from, portion).await;
         }
         if let Some(Err(throttled)) = self.with_meter(ask) {
             self.counters.reads_throttled.set(self.counters.reads_throttled.get() + 1);
             return Err(throttled.into());
         }
-        let frames = self.read(from, bytes_max).await?;
+        let frames = self.read(from, portion).await?;
         self.with_meter(|meter, now| meter.took(now, frames.bytes as u64));
         Ok(frames)
     }
 
-    /// Up to `bytes_max` bytes of committed frames from `from` on, at least one frame if there is any.
-    pub async fn read(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
+    /// Committed frames from `from` on, as many as the portion takes, at least one if there is any.
+    pub async fn read(&self, from: Offset, portion: impl Into<Portion>) -> Result<Frames<R::Buf>, ReadError> {
         let began = self.env.rt.now();
-        let frames = self.log.read(from, bytes_max, self.cutoff()).await?;
+        let frames = self.log.read(from, portion, self.cutoff()).await?;
         self.counters.read_latency.borrow_mut().record(self.env.rt.now().since(began));
         let is_tip = frames.next >= self.log.marks().committed().offset;
         let behind_us = self.log.last_arrival().0.saturating_sub(frames.last_arrival.0);

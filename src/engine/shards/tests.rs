@@ -453,6 +453,39 @@ fn reads_within_limits() {
     });
 }
 
+/// Goal: with the limits of a Kinesis shard a get hands out 10,000 records at most, from memory and from disk, and never less
+/// than one frame; without them there is no such bound.
+#[test]
+fn gets_of_many_records() {
+    for tail_bytes_max in [0, 64 << 20] {
+        let machine = machine(93);
+        let node = machine.start(1, Tuning { tail_bytes_max, recycle: true });
+        machine.sim.block_on(async {
+            let shards = &node.workers[0];
+            shards.create(&known(GROUP, Storage::Open, Settings::default())).await.expect("the disk works");
+            let shard = shards.get(GROUP).expect("it was made");
+            for records in [6_000, 4_000, 12_000, 100] {
+                let mut body = Vec::new();
+                (0..records).for_each(|_| record::encode("key", b"data", &mut body));
+                let put = Put { body: &body, body_crc: crc32fast::hash(&body), record_count: records, producer: None };
+                shard.room(body.len(), None).await.expect("it is open");
+                let (fill, answer) = one_shot();
+                let sink = Rc::new(Waiter(RefCell::new(Some(fill))));
+                shard.put(&put, Ack { sink, token: 0 }).expect("it is open");
+                answer.wait().await.expect("an answer").expect("the disk works");
+            }
+            let next = async |from: u64| {
+                node.rt.sleep(Duration::from_secs(2)).await;
+                shard.get(Offset(from), 4 << 20).await.expect("within the limits").next.0
+            };
+            assert_eq!(next(0).await, 22_100);
+            shard.set_settings(Settings { limits: Limits::Aws, ..Settings::default() }, WallUs(0));
+            assert_eq!([next(0).await, next(1).await], [10_000, 10_000]);
+            assert_eq!([next(10_000).await, next(21_999).await, next(22_000).await], [22_000, 22_100, 22_100]);
+        });
+    }
+}
+
 /// Goal: a record is returned up to the very moment it expires and never afterwards, from memory and from disk, also when
 /// its frame arrived in pieces around that moment; and a longer retention does not bring it back.
 #[test]
