@@ -3,10 +3,10 @@
 //! Creating a stream, in crash order: 1. the command is durable, the stream is *creating*; 2. every owner has its shards'
 //! logs on disk; 3. a second command makes the stream *active*; 4. the client is told. After a crash between 1. and 3. the
 //! next start goes on with 2. Deleting: 1. the stream is *deleting*, its name is free, the client is told; 2. its storage is
-//! freed in the background; 3. it is forgotten. Splits, merges and moves are in [`reshard`], freeing in [`janitor`].
+//! freed in the background; 3. it is forgotten. Splits, merges and moves are in `reshard`, freeing in `janitor`.
 //!
 //! Commands reach all workers in the order they came into force: they are handed to the links before the next one is
-//! proposed. Stored values and leases ([`store`]) stay on this worker: nobody else needs them.
+//! proposed. Stored values and leases (`store`) stay on this worker: nobody else needs them.
 
 mod autoscale;
 mod janitor;

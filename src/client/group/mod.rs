@@ -4,7 +4,7 @@
 //!   the lease of the member that reads it (`shard/<stream>/<number>`), one per member with the lease as its heartbeat
 //!   (`member/<stream>/<id>`), and one that says that the application has begun (`group/<stream>`). A stream stands there
 //!   by its number, so a new stream of an old name is begun anew.
-//! - [`plan`] decides, purely, what one member does next; [`member`] does it.
+//! - [`plan`] decides, purely, what one member does next; `member` does it.
 //! - Every checkpoint carries the lease's token: from the moment another member has the shard, those of the old one are
 //!   refused, whatever it believes.
 //! - A shard that is split or merged is read to its end, and that is noted, before any member begins with its children. So

@@ -6,7 +6,7 @@
 //! register and deregister consumers; another stream is created, used, deleted and created again at once. Readers follow
 //! the stream from its first record on, parents before children, by get, by push and as registered consumers. In the end
 //! everything is read once more, shard by shard; the wall clock jumps beyond the retention, and it is looked at again.
-//! - What readers must see is said in [`ledger`], what must hold of the shards in [`lineage`].
+//! - What readers must see is said in `ledger`, what must hold of the shards in `lineage`.
 //! - Puts never fail: whatever the node refuses, passes before their time is over.
 //! - A change that succeeded is there afterwards; one that is refused was refused for a reason that it can have.
 //! - In calm times, and so after every crash, reshards and scalings that had begun are finished within seconds.
