@@ -54,7 +54,7 @@ pub enum Event {
         /// The shards it had.
         shards: Vec<Placed>,
     },
-    /// Owners of the children create their logs; when all have, and the parents have come to their ends, somebody sends
+    /// Somebody has the owners of the children create their logs, learns the ends of the parents, and sends
     /// `FinishReshard`.
     ReshardBegun {
         /// The stream.

@@ -127,8 +127,8 @@ impl<R: Runtime> Worker<R> {
             lane.push_back(put);
             return;
         }
-        if !put.each
-            && let Some(shard) = self.shards.get(group)
+        if let Some(shard) = self.shards.get(group)
+            && !(put.each && shard.is_metered())
             && let Some(Ok(())) = shard.try_room(put.body.len())
         {
             drop(lanes);
