@@ -18,6 +18,9 @@ pub mod shard;
 
 pub mod protocol;
 
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 

@@ -13,24 +13,29 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("shard", &["types", "limits", "codec", "format"]),
     ("catalog", &["types", "limits", "codec"]),
     ("protocol", &["types", "limits", "codec", "format"]),
+    // Both translate to the typed operations of the server; they never meet.
+    ("kinesis", &["types", "limits", "codec", "format", "shard"]),
     ("sim", &["types", "limits", "runtime"]),
     ("engine", &["types", "limits", "codec", "format", "runtime", "log", "shard", "catalog"]),
-    ("server", &["types", "limits", "codec", "format", "runtime", "log", "shard", "catalog", "protocol", "engine"]),
+    (
+        "server",
+        &["types", "limits", "codec", "format", "runtime", "log", "shard", "catalog", "protocol", "kinesis", "engine"],
+    ),
     ("client", &["types", "limits", "codec", "format", "runtime", "protocol"]),
     // Whole nodes and clients run in the simulator; the simulator itself knows neither.
     (
         "sim::workload",
         &[
-            "types", "limits", "codec", "format", "runtime", "log", "shard", "catalog", "protocol", "sim", "engine",
-            "server", "client",
+            "types", "limits", "codec", "format", "runtime", "log", "shard", "catalog", "protocol", "kinesis", "sim",
+            "engine", "server", "client",
         ],
     ),
     ("config", &["types", "limits"]),
     (
         "cli",
         &[
-            "types", "limits", "codec", "format", "runtime", "log", "shard", "catalog", "protocol", "engine", "server",
-            "client", "config",
+            "types", "limits", "codec", "format", "runtime", "log", "shard", "catalog", "protocol", "kinesis",
+            "engine", "server", "client", "config",
         ],
     ),
     // The binary does nothing itself.
@@ -42,7 +47,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ARROWS_OF_TESTS: &[&str] = &["sim", "runtime", "shard"];
 
 /// Modules of decisions: pure, so unsafe code has no business there.
-const DECISIONS: &[&str] = &["types", "limits", "codec", "format", "log", "shard", "catalog", "protocol", "config"];
+const DECISIONS: &[&str] =
+    &["types", "limits", "codec", "format", "log", "shard", "catalog", "protocol", "kinesis", "config"];
 
 /// What only the shell may name, with the files that may too.
 const FENCED: &[(&str, &[&str])] = &[
