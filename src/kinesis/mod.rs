@@ -17,6 +17,8 @@ pub mod input;
 pub mod json;
 pub mod model;
 pub mod output;
+#[cfg(all(test, feature = "cli"))]
+mod testing;
 mod validate;
 
 /// How the bodies of a request and of its answer are written.
