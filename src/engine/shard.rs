@@ -59,8 +59,9 @@ pub struct Identity {
 pub struct Put<'a> {
     /// The records.
     pub body: &'a [u8],
-    /// CRC-32 of the body, as its producer summed it.
-    pub body_crc: u32,
+    /// CRC-32 of the body, as its producer summed it. `None` for a body that the node has made of records itself: it is summed
+    /// when it is stored, once.
+    pub body_crc: Option<u32>,
     /// Records in the body.
     pub record_count: u32,
     /// The stamp of an idempotent producer.
@@ -402,13 +403,13 @@ impl<R: Runtime> Shard<R> {
 
     fn try_put(&self, put: &Put<'_>, ack: Ack, charge: bool) -> Result<(), PutError> {
         let computed = crc32fast::hash(put.body);
-        if computed != put.body_crc {
-            return Err(PutError::Checksum { stored: put.body_crc, computed });
+        if let Some(stored) = put.body_crc.filter(|stored| *stored != computed) {
+            return Err(PutError::Checksum { stored, computed });
         }
         record::check_body(put.body, put.record_count, self.settings.get().record_bytes_max)?;
         let batch = Batch {
             body: put.body,
-            body_crc: put.body_crc,
+            body_crc: computed,
             record_count: put.record_count,
             producer: put.producer,
             arrival: self.env.rt.wall(),
