@@ -153,6 +153,9 @@ pub const QUIET_HINT_AFTER_US: u64 = 100_000;
 /// A get or a push hands out this much at most, one frame more than that only if it is the first.
 pub const READ_BYTES_MAX: u32 = 4 << 20;
 
+/// A GetRecords hands out this much at most, as in Kinesis: 10 MiB.
+pub const GET_RECORDS_BYTES_MAX: u32 = 10 << 20;
+
 /// Records that one get hands out at most in a stream with `limits = aws`, in whole frames and at least one.
 pub const AWS_GET_RECORDS_MAX: u64 = 10_000;
 

@@ -153,7 +153,8 @@ impl Subscription {
         let began = worker.rt.now();
         let Source { group, pipe, .. } = *source;
         let via = pipe.map_or(Via::Shared, Via::Pipe);
-        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, outbox).await;
+        let turn = async || outbox.read_turn().await;
+        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, turn).await;
         let Got { body, state, _turn } = match got {
             Ok(got) => got,
             // A push that meets the stream's limits is paced, not refused.
