@@ -2,3 +2,5 @@
 //! signatures. Pure: no clock, no socket; `server::kinesis` carries out what is asked, `server::http` speaks HTTP.
 
 #![forbid(unsafe_code)]
+
+pub mod access;
