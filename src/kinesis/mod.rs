@@ -12,12 +12,17 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod arn;
 pub mod cbor;
+pub mod date;
 pub mod error;
 pub mod input;
+pub mod iterator;
 pub mod json;
 pub mod model;
 pub mod output;
+pub mod seal;
+pub mod token;
 mod validate;
 
 /// How the bodies of a request and of its answer are written.
