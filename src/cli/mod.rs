@@ -3,11 +3,13 @@
 //!
 //! Each command's arguments are types in [`args`]; its work is in a module of its own.
 
+pub mod access_keys;
 pub mod args;
 pub mod consumers;
 pub mod exit;
 pub mod groups;
 pub mod input;
+pub mod kinesis;
 pub mod logs;
 pub mod moment;
 pub mod node;

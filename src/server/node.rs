@@ -9,6 +9,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+#[cfg(feature = "kinesis")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future;
@@ -20,6 +22,8 @@ use crate::engine::data_dir::{self, DataDir, OpenError};
 use crate::engine::env::{DiskState, Env, Tuning};
 use crate::engine::shards::{Known, Opened, Shards};
 use crate::format::node::NodeFile;
+#[cfg(feature = "kinesis")]
+use crate::kinesis::access::Keys;
 use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::runtime::local::{self, Notify};
 use crate::runtime::{ConnectedReceiver, Listener, Receiver, Runtime, Sender, TaskClass};
@@ -103,6 +107,28 @@ pub struct Options {
     pub disk: DiskLimits,
     /// Settings of each worker's engine.
     pub tuning: Tuning,
+    /// The Kinesis API; `None` where it is turned off.
+    #[cfg(feature = "kinesis")]
+    pub kinesis: Option<KinesisOptions>,
+}
+
+/// Settings of the Kinesis API.
+#[cfg(feature = "kinesis")]
+#[derive(Clone, Debug)]
+pub struct KinesisOptions {
+    /// Where all workers listen together, for HTTP and, with `tls`, for HTTPS.
+    pub listen: SocketAddr,
+    /// Region in ARNs when a request's signature names none.
+    pub region: String,
+    /// Account in ARNs: 12 digits.
+    pub account: String,
+    /// How long streams stay in a passing status, in milliseconds; 0 for not at all.
+    pub status_delay_ms: u64,
+    /// The keys whose signatures are verified; `None` to take every request. Each worker makes its
+    /// [`crate::kinesis::access::Access`] of it.
+    pub keys: Option<Arc<Keys>>,
+    /// The certificate, and what to offer in the handshake; `None` for HTTP only.
+    pub tls: Option<Arc<futures_rustls::rustls::ServerConfig>>,
 }
 
 /// What the operator is told once the node is ready.
