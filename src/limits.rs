@@ -162,6 +162,9 @@ pub const AWS_GET_RECORDS_MAX: u64 = 10_000;
 /// A get waits this long for records at most.
 pub const GET_WAIT_MS_MAX: u32 = 20_000;
 
+/// An empty GetRecords of the HTTP front end waits this long for a commit at most, whatever its stream is set to.
+pub const GET_RECORDS_WAIT_MS_MAX: u32 = GET_WAIT_MS_MAX;
+
 /// Credit that a subscription can hold at most, in bytes.
 pub const SUBSCRIBE_CREDIT_BYTES_MAX: u32 = 64 << 20;
 

@@ -5,7 +5,7 @@
 //!  1 CreateStream        str16 name   u32 shards   settings   u64 now, in us   u16 workers   tags
 //!  2 ActivateStream      u64 stream
 //!  3 UpdateStream        u64 stream   u64 now   u8 fields, then those, in this order: 1 retention, 2 record size,
-//!                        4 durability, 8 limits, 16 mode, 32 distribution, 64 warm throughput
+//!                        4 durability, 8 limits, 16 mode, 32 distribution, 64 warm throughput, 128 get records wait
 //!  4 DeleteStream        u64 stream   u8 enforce
 //!  5 ForgetStream        u64 stream
 //! 16 Reshard             u64 stream   u8 by node   u64 now   u16 workers
@@ -32,6 +32,7 @@
 //! The frame around it carries the checksum. A kind this build does not know ends the replay with an error: a copy that
 //! skipped it would not be a copy any more. Version 1 had kinds 1 to 5 only: CreateStream without tags, UpdateStream
 //! without the time and with fields 1 to 4, DeleteStream without a flag, settings without limits, mode and distribution.
+//! Version 2 had settings without the wait of an empty GetRecords, and UpdateStream without its field.
 
 use bytes::Bytes;
 
@@ -47,8 +48,8 @@ use crate::catalog::store::{Expect, Name, StoreCommand};
 use crate::codec::{DecodeError, Reader, Write};
 use crate::types::{HashKey, Offset, ShardNumber, StreamId, WallUs, WorkerId};
 
-/// Version of the encoding that is written. Version 1 is read as well.
-const VERSION: u8 = 2;
+/// Version of the encoding that is written. Those before it are read as well.
+const VERSION: u8 = 3;
 
 const CREATE_STREAM: u8 = 1;
 const ACTIVATE_STREAM: u8 = 2;

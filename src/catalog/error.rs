@@ -9,10 +9,10 @@ use crate::catalog::shard::ShardState;
 use crate::catalog::store::StoreError;
 use crate::catalog::stream::Status;
 use crate::limits::{
-    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, CONSUMER_NAME_BYTES_MAX, KMS_KEY_ID_BYTES_MAX, POLICY_BYTES_MAX,
-    RECORD_BYTES_MAX, RECORD_BYTES_MIN, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_MAX, SHARDS_PER_STREAM_MAX,
-    STREAM_NAME_BYTES_MAX, STREAMS_MAX, TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, WARM_THROUGHPUT_MIB_MAX,
-    WORKERS_MAX,
+    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, CONSUMER_NAME_BYTES_MAX, GET_RECORDS_WAIT_MS_MAX,
+    KMS_KEY_ID_BYTES_MAX, POLICY_BYTES_MAX, RECORD_BYTES_MAX, RECORD_BYTES_MIN, RETENTION_HOURS_MAX,
+    RETENTION_HOURS_MIN, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STREAM_NAME_BYTES_MAX, STREAMS_MAX, TAG_KEY_CHARS_MAX,
+    TAG_VALUE_CHARS_MAX, TAGS_MAX, WARM_THROUGHPUT_MIB_MAX, WORKERS_MAX,
 };
 use crate::types::{HashKey, ShardNumber, StreamId, WallUs, WorkerId};
 
@@ -105,6 +105,12 @@ pub enum CatalogError {
     WarmThroughput {
         /// What was asked for.
         mib: u32,
+    },
+    /// An empty GetRecords would wait too long.
+    #[error("a wait of {wait_ms} ms for an empty GetRecords: up to {GET_RECORDS_WAIT_MS_MAX} are possible")]
+    GetRecordsWait {
+        /// What was asked for.
+        wait_ms: u32,
     },
     /// The settings make no sense together.
     #[error("{why}")]
@@ -292,6 +298,7 @@ impl CatalogError {
             | Self::Clock { .. }
             | Self::Bounds { .. }
             | Self::WarmThroughput { .. }
+            | Self::GetRecordsWait { .. }
             | Self::Conflict { .. }
             | Self::ModeWrong { .. }
             | Self::ShardUnknown { .. }

@@ -22,6 +22,7 @@
 //! ```
 //! Composite fields are as in `fields`. Version 1 has no fields from 64 to 87, none of a stream between its status and its
 //! next shard, settings without limits, mode and distribution, all shards open (a zero instead of the state), and no spaces.
+//! Version 2 has settings without the wait of an empty GetRecords.
 //!
 //! Zeros may follow, so that the file can end on a block. Decoding checks every invariant of the state, but no limit: a
 //! build with tighter ones must still start.
@@ -47,8 +48,8 @@ use crate::types::{FrameIndex, GroupId, HashKey, Offset, ShardNumber, StreamId, 
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSC1");
 
-/// Version of the encoding that is written. Version 1 is read as well.
-const VERSION: u16 = 2;
+/// Version of the encoding that is written. Those before it are read as well.
+const VERSION: u16 = 3;
 
 /// Where the part under the checksum starts.
 const SUMMED_FROM: usize = 8;

@@ -52,6 +52,7 @@ fn varied() -> Catalog {
         mode: Some(Mode::OnDemand(Bounds { shards_min: 1, shards_max: 9 })),
         distribution: Some(Distribution::Auto),
         warm_throughput_mib: Some(2),
+        get_records_wait_ms: Some(200),
         ..SettingsChange::default()
     };
     let shards = |numbers: &[u32]| numbers.iter().copied().map(ShardNumber).collect::<Vec<_>>();

@@ -239,6 +239,7 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
         | CatalogError::Clock { .. }
         | CatalogError::Bounds { .. }
         | CatalogError::WarmThroughput { .. }
+        | CatalogError::GetRecordsWait { .. }
         | CatalogError::Conflict { .. }
         | CatalogError::ShardNotOpen { .. }
         | CatalogError::ShardStateWrong { .. }

@@ -38,7 +38,8 @@ fn command_for(catalog: &Catalog, dice: &[u64]) -> Command {
         5 | 6 => {
             let mut change =
                 SettingsChange { retention_hours: Some(20 + draw(80) as u32), ..SettingsChange::default() };
-            match draw(5) {
+            match draw(6) {
+                5 => change.get_records_wait_ms = Some(draw(20_002) as u32),
                 0 => change.mode = Some(Mode::Provisioned),
                 1 => change.mode = Some(Mode::ON_DEMAND),
                 2 => change.distribution = Some(Distribution::Auto),
@@ -295,7 +296,7 @@ proptest! {
     /// Goal: bytes that are no command are an error, never a panic; and what decodes encodes to the same bytes.
     #[test]
     fn random_bytes_never_panic(head in 0..53_u8, rest in prop::collection::vec(prop_oneof![0..3_u8, any::<u8>()], 0..60)) {
-        let bytes = [&[2, head, 0, 0][..], &rest].concat();
+        let bytes = [&[3, head, 0, 0][..], &rest].concat();
         if let Ok(command) = Command::decode(&bytes) {
             prop_assert_eq!(command.encode(), bytes);
         }
