@@ -1,0 +1,4 @@
+//! HTTP connections.
+
+pub mod body;
+pub mod turns;
