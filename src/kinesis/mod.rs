@@ -22,6 +22,8 @@ pub mod json;
 pub mod model;
 pub mod output;
 pub mod seal;
+#[cfg(all(test, feature = "cli"))]
+mod testing;
 pub mod token;
 mod validate;
 
