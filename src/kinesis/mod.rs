@@ -16,11 +16,14 @@ pub mod arn;
 pub mod cbor;
 pub mod date;
 pub mod error;
+pub mod event_stream;
 pub mod input;
 pub mod iterator;
 pub mod json;
 pub mod model;
 pub mod output;
+pub mod put;
+pub mod records;
 pub mod seal;
 #[cfg(all(test, feature = "cli"))]
 mod testing;
