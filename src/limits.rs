@@ -98,6 +98,9 @@ pub const AWS_SCALINGS_PER_DAY: usize = 10;
 /// With limits = aws: how often the mode of a stream can be switched in 24 hours.
 pub const AWS_MODE_SWITCHES_PER_DAY: usize = 2;
 
+/// With limits = aws: how often a key for encryption can be set in 24 hours, and how often encryption can be stopped.
+pub const AWS_ENCRYPTION_CHANGES_PER_DAY: usize = 25;
+
 /// The clock of a node is at the year 10,000 at most: later times can be added to without running over.
 pub const WALL_US_MAX: u64 = 253_402_300_800_000_000;
 

@@ -167,7 +167,7 @@ impl<R: Runtime> Admin<R> {
                     Note::Encryption(_) | Note::Monitoring(_) if consumer.is_some() => {
                         return Err(Failure::Invalid("a consumer has tags and a policy, nothing else"));
                     }
-                    Note::Encryption(key_id) => Command::SetEncryption { stream, key_id },
+                    Note::Encryption(key_id) => Command::SetEncryption { stream, key_id, now: worker.rt.wall() },
                     Note::Monitoring(metrics) => Command::SetMonitoring { stream, metrics },
                 };
                 self.propose(worker, command).await?;

@@ -120,8 +120,11 @@ fn samples() -> Vec<(Command, &'static str)> {
             Command::TagStream { stream, consumer: Some(consumer), set: Tags::new(), remove: Vec::new() },
             "031800000201000000000000010700000000000000000000000000",
         ),
-        (Command::SetEncryption { stream, key_id: Some("key".to_owned()) }, "0319000002010000000000000103006b6579"),
-        (Command::SetEncryption { stream, key_id: None }, "03190000020100000000000000"),
+        (
+            Command::SetEncryption { stream, key_id: Some("key".to_owned()), now: TIME },
+            "03190000020100000000000001020304050600000103006b6579",
+        ),
+        (Command::SetEncryption { stream, key_id: None, now: TIME }, "031900000201000000000000010203040506000000"),
         (Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }, "031a000002010000000000007f"),
         (
             Command::SetPolicy { stream, consumer: None, policy: Some("{}".to_owned()) },
@@ -262,6 +265,11 @@ fn commands_of_version_2() {
             Command::UpdateStream { stream, change: all, now: TIME },
             "02030000020100000000000001020304050600007f1800000000040000000201000000020000000000000003000000040000000000000005000000000000000106000000070000000108000000",
         ),
+        (
+            Command::SetEncryption { stream, key_id: Some("key".to_owned()), now: WallUs(0) },
+            "0219000002010000000000000103006b6579",
+        ),
+        (Command::SetEncryption { stream, key_id: None, now: WallUs(0) }, "02190000020100000000000000"),
     ];
     for (command, hex) in samples {
         let bytes = unhex(hex);
@@ -322,7 +330,7 @@ fn impossible_commands_are_refused() {
         (16, 27, 2, "operation"),
         (19, 12, 0, "target"),
         (24, 12, 2, "consumer"),
-        (25, 12, 2, "encryption key"),
+        (25, 20, 2, "encryption key"),
         (26, 12, 128, "metrics"),
         (32, 14, b'/', "consumer name"),
         (48, 12, 3, "expect"),

@@ -251,7 +251,7 @@ impl Node {
             }),
             "encrypt" => {
                 let key_id = line.text("key").map(str::to_owned);
-                self.command(Command::SetEncryption { stream: stream(), key_id })
+                self.command(Command::SetEncryption { stream: stream(), key_id, now: self.clock })
             }
             "monitor" => {
                 let named = |name| ShardMetrics::named(name).unwrap();

@@ -22,7 +22,7 @@ fn command_for(catalog: &Catalog, dice: &[u64]) -> Command {
     let state_of = |number| known.and_then(|stream| stream.shard(number)).map(|shard| shard.state);
     let consumer = ConsumerId(1 + draw(4));
     let text = |n: u64| ["a", "b", "c", "d"][n as usize % 4].to_owned();
-    match draw(26) {
+    match draw(27) {
         0..=2 => {
             let mode = if draw(3) == 0 { Mode::ON_DEMAND } else { Mode::Provisioned };
             Command::CreateStream(CreateStream {
@@ -94,6 +94,7 @@ fn command_for(catalog: &Catalog, dice: &[u64]) -> Command {
             set: tags(&[(&text(draw(4)), "v")]),
             remove: vec![text(draw(4))],
         },
+        26 => Command::SetEncryption { stream, key_id: [None, Some(text(draw(2)))][draw(2) as usize].clone(), now },
         21 => Command::RegisterConsumer { stream, name: text(draw(4)), tags: Tags::new(), now },
         22 => Command::DeregisterConsumer { stream, consumer },
         _ => {

@@ -26,8 +26,8 @@ fn committed_snapshot() {
     let hex: String = catalog.encode_snapshot().iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = concat!(
         "4d534331",
-        "4587b695",
-        "e500000000000000",
+        "a822da05",
+        "ed00000000000000",
         "0300",
         "000000000000",
         "0100000000000000",
@@ -46,6 +46,8 @@ fn committed_snapshot() {
         "00000000",
         "00000000",
         "0000000000000000",
+        "00000000",
+        "00000000",
         "00000000",
         "00000000",
         "00000000",
@@ -232,7 +234,7 @@ fn invariants_are_checked_on_decode() {
     catalog.apply(&create("cd", 1)).unwrap();
     let bytes = catalog.encode_snapshot();
     let first = 92;
-    let shard = first + 77;
+    let shard = first + 85;
     let second = shard + 2 * 56;
     for (at, byte, name) in [
         (16, 0, "snapshot version"),
@@ -247,8 +249,8 @@ fn invariants_are_checked_on_decode() {
         (first + 36, 3, "shards of stream"),
         (first + 37, 1, "stream reserved"),
         (first + 48, 1, "shards of stream"),
-        (first + 63, 128, "metrics"),
-        (first + 69, 1, "shards of stream"),
+        (first + 71, 128, "metrics"),
+        (first + 77, 1, "shards of stream"),
         (shard, 1, "shards of stream"),
         (shard + 6, 4, "shard fields"),
         (shard + 7, 1, "shards of stream"),
