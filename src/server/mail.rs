@@ -173,6 +173,8 @@ pub enum AdminOp {
         shards: u32,
         /// Settings that differ from the node's defaults.
         settings: SettingsChange,
+        /// Its tags.
+        tags: Tags,
     },
     /// Change settings.
     Update {

@@ -19,6 +19,10 @@
 pub mod admin;
 pub mod connection;
 pub mod failure;
+#[cfg(feature = "kinesis")]
+pub mod http;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 pub mod leases;
 pub mod links;
 pub mod mail;

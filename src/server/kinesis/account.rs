@@ -95,7 +95,7 @@ impl<R: Runtime> Call<'_, R> {
         let op = StoreOp::Get { space: SPACE.to_owned(), key: KEY.to_owned() };
         match self.admin(AdminOp::Store(op), &self.about("")).await? {
             AdminDone::Store(StoreDone::Items(items, _)) => {
-                Ok(items.first().and_then(|item| Commitment::parse(item.item.value.as_deref().unwrap_or_default())))
+                Ok(items.first().and_then(|item| Commitment::parse(&item.item.value)))
             }
             done => unreachable!("a look at a value is answered with it, not with {done:?}"),
         }

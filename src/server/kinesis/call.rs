@@ -1,10 +1,13 @@
 //! One request: whom it is about, what it may do, how it is answered.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Front;
 use super::failure::{self, About};
 use crate::catalog::{Consumer, Status, Stream};
+use crate::engine::read::ReadError;
+use crate::engine::shard::PositionError;
 use crate::kinesis::Encoding;
 use crate::kinesis::arn::{Arn, ConsumerArn, StreamArn};
 use crate::kinesis::error::{Code, Error};
@@ -18,6 +21,19 @@ use crate::server::http::turns::Turns;
 use crate::server::mail::{AdminDone, AdminOp};
 use crate::server::worker::Worker;
 use crate::types::{ShardNumber, WallUs};
+
+/// How long a client waits for a shard that is neither here nor gone, and the pause between two looks.
+const AWAY_MS_MAX: u64 = 5_000;
+const AWAY_PAUSE_MS: u64 = 20;
+
+fn is_away(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::ShardMoving(_)
+            | Failure::Read(ReadError::Away)
+            | Failure::Position(PositionError::Read(ReadError::Away))
+    )
+}
 
 /// One request under way.
 pub struct Call<'a, R: Runtime> {
@@ -194,6 +210,23 @@ impl<'a, R: Runtime> Call<'a, R> {
     /// Changes the catalogue.
     pub(super) async fn admin(&self, op: AdminOp, about: &About<'_>) -> Result<AdminDone, Error> {
         self.worker.admin(op).await.map_err(|failure| self.error(&failure, about))
+    }
+
+    /// Tries again while a shard is on its way from one worker to another, or its log is opened again.
+    pub(super) async fn patiently<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let rt = &self.worker.rt;
+        let deadline = rt.now().plus(AWAY_MS_MAX * 1_000);
+        loop {
+            match attempt().await {
+                Err(failure) if is_away(&failure) && rt.now() < deadline && !self.worker.is_draining() => {
+                    rt.sleep(Duration::from_millis(AWAY_PAUSE_MS)).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     pub(super) fn error(&self, failure: &Failure, about: &About<'_>) -> Error {

@@ -25,6 +25,10 @@ pub(super) enum Shown {
 }
 
 impl Shown {
+    pub(super) const fn is_active(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Creating => "CREATING",

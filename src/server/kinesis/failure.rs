@@ -100,6 +100,21 @@ impl<'a> About<'a> {
         Error::new(Code::ResourceInUseException, text)
     }
 
+    /// The stream has a consumer of this name already.
+    pub fn consumer_exists(&self, name: &str) -> Error {
+        let Self { account, stream, .. } = self;
+        let text = format!("Consumer {name} under stream {stream} and account {account} already exists.");
+        Error::new(Code::ResourceInUseException, text)
+    }
+
+    /// The consumer is being registered or deregistered.
+    pub fn consumer_not_active(&self) -> Error {
+        let Self { account, stream, consumer, .. } = self;
+        let consumer = consumer.unwrap_or_default();
+        let text = format!("Consumer {consumer} under stream {stream}, account {account} is not in ACTIVE status.");
+        Error::new(Code::ResourceInUseException, text)
+    }
+
     fn under_way(&self, text: &str) -> Error {
         let Self { account, stream, .. } = self;
         Error::new(Code::ResourceInUseException, format!("Stream {stream} under account {account}: {text}"))
@@ -236,10 +251,7 @@ fn catalog(error: &CatalogError, about: &About<'_>) -> Error {
         CatalogError::HasConsumers { count, .. } => {
             about.under_way(&format!("{count} registered consumers have to be deregistered first"))
         }
-        CatalogError::ConsumerTaken { name } => {
-            let text = format!("Consumer {name} under stream {stream} and account {account} already exists.");
-            Error::new(Code::ResourceInUseException, text)
-        }
+        CatalogError::ConsumerTaken { name } => about.consumer_exists(name),
         CatalogError::ConsumerUnknown { consumer } => match about.consumer {
             Some(consumer) => about.no_consumer(consumer),
             None => about.no_consumer(consumer),
@@ -255,11 +267,13 @@ fn catalog(error: &CatalogError, about: &About<'_>) -> Error {
         | CatalogError::StreamFull { .. }
         | CatalogError::ShardsFull { .. }
         | CatalogError::ModeSwitches
+        | CatalogError::EncryptionChanges
         | CatalogError::ConsumersFull { .. }
         | CatalogError::ShardNumbersUsedUp { .. } => limit(error.to_string()),
         CatalogError::RecordBytes { .. } => Error::new(Code::ValidationException, error.to_string()),
         CatalogError::NameInvalid
         | CatalogError::Retention { .. }
+        | CatalogError::GetRecordsWait { .. }
         | CatalogError::NothingToChange
         | CatalogError::Bounds { .. }
         | CatalogError::WarmThroughput { .. }

@@ -147,7 +147,7 @@ fn is_wanted(stream: &Stream, filter: Option<Filter>, now: WallUs) -> impl Fn(&S
     // Nothing is older than the trim horizon, nor is the stream younger than itself.
     let horizon = WallUs(now.0.saturating_sub(stream.settings.retention_us()));
     let horizon = horizon.max(stream.expired_before()).max(stream.created);
-    let moment = |ms: u64| WallUs(ms.saturating_mul(1_000).saturating_add(999)).max(horizon);
+    let moment = move |ms: u64| WallUs(ms.saturating_mul(1_000).saturating_add(999)).max(horizon);
     let is_open_at = move |shard: &Shard, at: WallUs| {
         let is_open = match shard.state {
             ShardState::Open => true,
