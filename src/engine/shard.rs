@@ -12,7 +12,7 @@ use thiserror::Error;
 
 pub use self::meter::rates;
 use self::meter::{Load, Meter, Wanted};
-use crate::catalog::{HashRange, Limits, Settings};
+use crate::catalog::{Distribution, HashRange, Limits, Settings};
 use crate::engine::env::{DiskState, Env};
 use crate::engine::log::{Ack, AppendError, DrainError, End, Log, StampError};
 use crate::engine::read::{Frames, Portion, ReadError};
@@ -409,7 +409,7 @@ impl<R: Runtime> Shard<R> {
         if let Some(stored) = put.body_crc.filter(|stored| *stored != computed) {
             return Err(PutError::Checksum { stored, computed });
         }
-        record::check_body(put.body, put.record_count, self.settings.get().record_bytes_max)?;
+        record::check_body(put.body, put.record_count, record_terms(&self.settings.get()))?;
         let batch = Batch {
             body: put.body,
             body_crc: computed,
@@ -562,6 +562,13 @@ impl<R: Runtime> Shard<R> {
         let bounds = self.bounds().await?;
         Ok((start.resolve(bounds, by_time)?, bounds))
     }
+}
+
+/// The records that a stream takes.
+#[must_use]
+pub fn record_terms(settings: &Settings) -> record::Terms {
+    let keyless = settings.distribution == Distribution::Auto;
+    record::Terms { record_bytes_max: settings.record_bytes_max, keyless }
 }
 
 /// Bytes of data and keys of so many records from an offset on.

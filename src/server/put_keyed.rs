@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use crate::engine::shard::record_terms;
 use crate::format::record::{self, Records};
 use crate::protocol::messages::{PutKeyed, PutKeyedAnswer, RecordResult};
 use crate::protocol::{BodyChecksumMismatch, ErrorAnswer, ErrorCode};
@@ -53,7 +54,7 @@ fn route<R: Runtime>(worker: &Worker<R>, put: &PutKeyed<'_>, body: &[u8]) -> Res
     if !stream.status.is_serving() {
         return Err(Failure::StreamNotActive(stream.status).answer());
     }
-    record::check_body(body, put.record_count, stream.settings.record_bytes_max).map_err(ErrorAnswer::from)?;
+    record::check_body(body, put.record_count, record_terms(&stream.settings)).map_err(ErrorAnswer::from)?;
     let mut router = Router::new(worker, stream, body.len());
     let mut records = Records::new(body);
     let (mut start, mut place) = (0, 0);
