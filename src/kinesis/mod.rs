@@ -21,7 +21,9 @@ pub mod iterator;
 pub mod json;
 pub mod model;
 pub mod output;
+pub mod request;
 pub mod seal;
+pub mod sigv4;
 pub mod token;
 mod validate;
 
