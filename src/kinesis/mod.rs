@@ -24,7 +24,9 @@ pub mod model;
 pub mod output;
 pub mod put;
 pub mod records;
+pub mod request;
 pub mod seal;
+pub mod sigv4;
 #[cfg(all(test, feature = "cli"))]
 mod testing;
 pub mod token;
