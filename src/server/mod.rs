@@ -18,6 +18,8 @@
 pub mod admin;
 pub mod connection;
 pub mod failure;
+#[cfg(feature = "kinesis")]
+pub mod http;
 pub mod leases;
 pub mod links;
 pub mod mail;
