@@ -33,17 +33,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::kinesis::Encoding;
+use crate::kinesis::access::Access;
 use crate::kinesis::error::{Code, Error};
 use crate::kinesis::input::Input;
-use crate::kinesis::model::{self, Operation};
 use crate::kinesis::put::Scratch;
+use crate::kinesis::request::{Accepted, Cors, Head, Refused, check, stamp};
 use crate::kinesis::seal::Sealer;
+use crate::kinesis::{Encoding, event_stream};
 use crate::runtime::Runtime;
-use crate::server::http::body::Body;
-use crate::server::http::turns::Turns;
+use crate::server::http::{AsSent, Body, Turns};
 use crate::server::node::KinesisOptions;
 use crate::server::worker::Worker;
 use call::{Call, Reply};
@@ -59,6 +59,8 @@ pub struct Front {
     region: String,
     /// Account in ARNs.
     account: String,
+    /// Who may do what.
+    access: Access,
     /// Closes iterators and tokens.
     sealer: Sealer,
     /// Statuses that are not the catalogue's.
@@ -72,6 +74,7 @@ impl Front {
         Self {
             region: options.region.clone(),
             account: options.account.clone(),
+            access: Access::new(options.keys.as_deref()),
             sealer: Sealer::new(node_id),
             passing: Passing::new(options.status_delay_ms),
             scratches: RefCell::default(),
@@ -100,36 +103,52 @@ pub async fn handle<R: Runtime>(
     turns: &Turns,
 ) -> Response<Body> {
     let front = worker.kinesis.as_ref().expect("requests come where the API is turned on");
-    let ids = Ids::new(&worker.rt);
-    let encoding = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let encoding = encoding.and_then(Encoding::of_content_type).unwrap_or(Encoding::Json);
-    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let operation = target.strip_prefix("Kinesis_20131202.").and_then(model::operation);
-    let result = match operation {
-        Some(operation) => {
-            let call = Call { worker, front, operation, encoding, region: &front.region, turns };
-            dispatch(&call, operation, body).await
-        }
-        None => Err(Error::bare(Code::UnknownOperationException)),
+    let cors = Cors::of(parts.method.as_str(), &parts.headers);
+    let mut response = match cors {
+        Cors::Preflight { .. } => Response::new(Body::empty()),
+        Cors::Absent | Cors::Simple => front.answer(worker, &parts, &body, turns).await,
     };
-    respond(result, encoding, &ids)
+    let random = u128::from(worker.rt.random()) << 64 | u128::from(worker.rt.random());
+    stamp(response.headers_mut(), random, &cors);
+    response
 }
 
-async fn dispatch<R: Runtime>(
-    call: &Call<'_, R>,
-    operation: &'static Operation,
-    body: Bytes,
-) -> Result<Reply, Error> {
+impl Front {
+    async fn answer<R: Runtime>(
+        &self,
+        worker: &Rc<Worker<R>>,
+        parts: &http::request::Parts,
+        body: &Bytes,
+        turns: &Turns,
+    ) -> Response<Body> {
+        // Signatures cover what was sent.
+        let sent = parts.extensions.get::<AsSent>().map(|AsSent(sent)| sent);
+        let accepted = match check(&Head::of(parts), &self.access, worker.rt.wall(), sent.unwrap_or(body)) {
+            Ok(accepted) => accepted,
+            Err(refused) => return refusal(refused),
+        };
+        let Accepted { operation, encoding, region, principal, body: plain } = accepted;
+        let body: &[u8] = if sent.is_some() { body } else { &plain };
+        let region = region.as_deref().unwrap_or(&self.region);
+        let call = Call { worker, front: self, operation, encoding, region, principal, turns };
+        match dispatch(&call, body).await {
+            Ok(reply) => respond(reply, encoding),
+            Err(error) => refusal(Refused::new(&error, encoding)),
+        }
+    }
+}
+
+async fn dispatch<R: Runtime>(call: &Call<'_, R>, body: &[u8]) -> Result<Reply, Error> {
     if call.worker.is_draining() {
         return Err(Error::new(Code::ServiceUnavailable, "The node is stopping."));
     }
-    match operation.name {
-        "PutRecord" => return call.put_record(&body).await,
-        "PutRecords" => return call.put_records(&body).await,
+    match call.operation.name {
+        "PutRecord" => return call.put_record(body).await,
+        "PutRecords" => return call.put_records(body).await,
         _ => {}
     }
-    let input = Input::decode(operation, call.encoding, &body)?;
-    match operation.name {
+    let input = Input::decode(call.operation, call.encoding, body)?;
+    match call.operation.name {
         "AddTagsToStream" => call.add_tags_to_stream(&input).await,
         "CreateStream" => call.create_stream(&input).await,
         "DecreaseStreamRetentionPeriod" => call.decrease_retention(&input).await,
@@ -172,48 +191,25 @@ async fn dispatch<R: Runtime>(
     }
 }
 
-/// What a request is known by.
-struct Ids {
-    request: String,
-    extended: String,
-}
-
-impl Ids {
-    fn new<R: Runtime>(rt: &R) -> Self {
-        let (high, low) = (rt.random(), rt.random());
-        // Version 4: random.
-        let (high, low) = (high & !0xf000 | 0x4000, low & !(0b11 << 62) | 0b10 << 62);
-        let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
-        let request = format!("{a:08x}-{b:04x}-{c:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff);
-        let mut extended = [0; 72];
-        for piece in extended.chunks_exact_mut(8) {
-            piece.copy_from_slice(&rt.random().to_be_bytes());
-        }
-        Self { request, extended: base64_simd::STANDARD.encode_to_string(extended) }
-    }
-}
-
-fn respond(result: Result<Reply, Error>, encoding: Encoding, ids: &Ids) -> Response<Body> {
-    let (status, content_type, body, error) = match result {
-        Ok(Reply::Void) => (StatusCode::OK, None, Body::empty(), None),
-        Ok(Reply::Body(bytes)) => (StatusCode::OK, Some(encoding.content_type()), Body::from(bytes), None),
-        Ok(Reply::Events(body)) => (StatusCode::OK, Some(crate::kinesis::event_stream::CONTENT_TYPE), body, None),
-        Err(error) => {
-            let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, Some(encoding.content_type()), Body::from(error.body(encoding)), Some(error.code))
-        }
+fn respond(reply: Reply, encoding: Encoding) -> Response<Body> {
+    let (content_type, body) = match reply {
+        Reply::Void => return Response::new(Body::empty()),
+        Reply::Body(bytes) => (encoding.content_type(), Body::from(bytes)),
+        Reply::Events(body) => (event_stream::CONTENT_TYPE, body),
     };
     let mut response = Response::new(body);
-    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn refusal(refused: Refused) -> Response<Body> {
+    let Refused { status, content_type, code, body } = refused;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).expect("codes have statuses of HTTP");
     let headers = response.headers_mut();
-    let text = |text: &str| HeaderValue::from_str(text).expect("ids are ASCII");
-    headers.insert("x-amzn-requestid", text(&ids.request));
-    headers.insert("x-amz-id-2", text(&ids.extended));
+    headers.insert(HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(code.name()));
     if let Some(content_type) = content_type {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    }
-    if let Some(code) = error {
-        headers.insert("x-amzn-errortype", HeaderValue::from_static(code.name()));
     }
     response
 }

@@ -29,6 +29,8 @@ use crate::runtime::local::{self, Notify};
 use crate::runtime::{ConnectedReceiver, Listener, Receiver, Runtime, Sender, TaskClass};
 use crate::server::admin::Admin;
 use crate::server::connection;
+#[cfg(feature = "kinesis")]
+use crate::server::{http, kinesis};
 use crate::server::links::Link;
 use crate::server::mail::{Boot, Mail, Opening, Ready};
 use crate::server::worker::{Parts, Worker};
@@ -371,6 +373,8 @@ async fn follow<R: Runtime>(
 struct Listeners<R: Runtime> {
     shared: R::Listener,
     direct: R::Listener,
+    #[cfg(feature = "kinesis")]
+    kinesis: Option<R::Listener>,
 }
 
 fn listen_error(addr: SocketAddr, error: std::io::Error) -> NodeError {
@@ -393,6 +397,13 @@ async fn start<R: Runtime>(
     let listeners = Listeners {
         shared: rt.listen(options.listen, true).map_err(|error| listen_error(options.listen, error))?,
         direct: rt.listen(direct, false).map_err(|error| listen_error(direct, error))?,
+        #[cfg(feature = "kinesis")]
+        kinesis: match &options.kinesis {
+            Some(KinesisOptions { listen, .. }) => {
+                Some(rt.listen(*listen, true).map_err(|error| listen_error(*listen, error))?)
+            }
+            None => None,
+        },
     };
     let shards = Shards::new(env);
     let count = u16::try_from(links.len()).expect("workers are bounded");
@@ -425,10 +436,16 @@ fn receive_all<R: Runtime>(worker: &Rc<Worker<R>>, inboxes: &mut [Option<Inbox<R
 /// Takes connections until the node stops, then drains.
 async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supervisor: &impl Supervisor) {
     let stopped = Rc::new(Notify::new());
-    let Listeners { shared, direct } = listeners;
-    for listener in [shared, direct] {
-        let worker = Rc::clone(worker);
-        worker.rt.clone().spawn(TaskClass::Latency, async move { accept(worker, listener).await });
+    for listener in [listeners.shared, listeners.direct] {
+        let (here, serving) = (Rc::clone(worker), Rc::clone(worker));
+        let serve = move |halves| connection::serve(Rc::clone(&serving), halves);
+        worker.rt.spawn(TaskClass::Latency, async move { accept(here, listener, serve).await });
+    }
+    #[cfg(feature = "kinesis")]
+    if let (Some(listener), Some(options)) = (listeners.kinesis, &worker.options.kinesis) {
+        let front = http::Front::start(worker, options.tls.clone(), kinesis::handle);
+        let (here, serve) = (Rc::clone(worker), move |halves| Rc::clone(&front).serve(halves));
+        worker.rt.spawn(TaskClass::Latency, async move { accept(here, listener, serve).await });
     }
     let watching = Rc::clone(worker);
     worker.rt.spawn(TaskClass::Background, async move { watch(watching).await });
@@ -444,7 +461,11 @@ async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supe
     stopped.notify();
 }
 
-async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
+async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
+    worker: Rc<Worker<R>>,
+    listener: R::Listener,
+    serve: impl Fn((R::ReadHalf, R::WriteHalf)) -> S,
+) {
     loop {
         let accepted = async { Some(listener.accept().await) };
         let drained = async {
@@ -453,10 +474,7 @@ async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
         };
         match future::or(drained, accepted).await {
             None => return,
-            Some(Ok(halves)) => {
-                let serving = connection::serve(Rc::clone(&worker), halves);
-                worker.rt.spawn(TaskClass::Latency, serving);
-            }
+            Some(Ok(halves)) => worker.rt.spawn(TaskClass::Latency, serve(halves)),
             Some(Err(error)) => {
                 // Out of descriptors, or the client is gone already: neither is helped by trying at once.
                 tracing::warn!(%error, "could not accept a connection");

@@ -32,9 +32,21 @@ impl Body {
     }
 }
 
-impl<B: Into<Bytes>> From<B> for Body {
-    fn from(bytes: B) -> Self {
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
         Self::Whole(bytes.into())
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::Whole(Bytes::from_static(text.as_bytes()))
     }
 }
 

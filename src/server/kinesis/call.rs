@@ -9,6 +9,7 @@ use crate::catalog::{Consumer, Status, Stream};
 use crate::engine::read::ReadError;
 use crate::engine::shard::PositionError;
 use crate::kinesis::Encoding;
+use crate::kinesis::access::Principal;
 use crate::kinesis::arn::{Arn, ConsumerArn, StreamArn};
 use crate::kinesis::error::{Code, Error};
 use crate::kinesis::input::Input;
@@ -16,8 +17,7 @@ use crate::kinesis::model::Operation;
 use crate::kinesis::output::{Fields, Output};
 use crate::runtime::Runtime;
 use crate::server::failure::Failure;
-use crate::server::http::body::Body;
-use crate::server::http::turns::Turns;
+use crate::server::http::{Body, Turns};
 use crate::server::mail::{AdminDone, AdminOp};
 use crate::server::worker::Worker;
 use crate::types::{ShardNumber, WallUs};
@@ -47,6 +47,8 @@ pub struct Call<'a, R: Runtime> {
     pub encoding: Encoding,
     /// The region that ARNs in the answer name.
     pub region: &'a str,
+    /// Who sent it; `None` while access is open.
+    pub principal: Option<Principal>,
     /// The connection's turns to make large answers.
     pub turns: &'a Turns,
 }
@@ -160,8 +162,18 @@ impl<'a, R: Runtime> Call<'a, R> {
     }
 
     /// Whether the caller may do this with the stream.
-    pub(super) fn allow(&self, _stream: &str) -> Result<(), Error> {
-        Ok(())
+    pub(super) fn allow(&self, stream: &str) -> Result<(), Error> {
+        match &self.principal {
+            None => Ok(()),
+            Some(principal) => {
+                principal.check(self.account(), self.operation.name, Some(&Arn::Stream(self.arn(stream))))
+            }
+        }
+    }
+
+    /// Whether the caller may do this, which concerns no one stream.
+    pub(super) fn allow_all(&self) -> Result<(), Error> {
+        self.principal.as_ref().map_or(Ok(()), |it| it.check(self.account(), self.operation.name, None))
     }
 
     /// Looks at a stream, whatever its status, which is given as it shows.

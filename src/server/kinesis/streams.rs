@@ -173,7 +173,7 @@ impl<R: Runtime> Call<'_, R> {
     }
 
     pub(super) fn list_streams(&self, input: &Input<'_>) -> Result<Reply, Error> {
-        self.allow("*")?;
+        self.allow_all()?;
         let now = self.now();
         let limit = input.int("Limit").map_or(LIST_STREAMS_MAX, count).min(LIST_STREAMS_MAX);
         let after = match input.str("NextToken") {

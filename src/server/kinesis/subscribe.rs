@@ -25,8 +25,7 @@ use crate::kinesis::output::Output;
 use crate::kinesis::records::{self, After, Page, Written};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::failure::Failure;
-use crate::server::http::body::{self, Sender};
-use crate::server::http::turns::Turns;
+use crate::server::http::{Sender, Turns, stream as body_stream};
 use crate::server::pipes::Held;
 use crate::server::worker::{Got, Via, Worker, wait_out};
 use crate::shard::fanout::Manner;
@@ -79,7 +78,7 @@ impl<R: Runtime> Call<'_, R> {
         let from = self.resolve(group, wanted, &wish, &about).await?;
         let pipe = async || self.worker.take_pipe(group, consumer, Manner::Aws).await;
         let held = self.patiently(pipe).await.map_err(|failure| self.error(&failure, &about))?;
-        let (sender, body) = body::stream(self.turns);
+        let (sender, body) = body_stream(self.turns);
         let pushing = Pushing {
             worker: Rc::clone(self.worker),
             turns: self.turns.clone(),
