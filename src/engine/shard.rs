@@ -464,10 +464,8 @@ impl<R: Runtime> Shard<R> {
         let mut frames = self.read(from, Portion { records_enough: limit, ..Portion::from(bytes_max) }).await?;
         // From disk they come a piece at a time.
         while frames.bytes > 0 && frames.bytes < bytes_max && frames.next.0 - from.0 < limit {
-            let left = Portion {
-                records_enough: limit - (frames.next.0 - from.0),
-                ..Portion::from(bytes_max - frames.bytes)
-            };
+            let left =
+                Portion { records_enough: limit - (frames.next.0 - from.0), ..Portion::from(bytes_max - frames.bytes) };
             match self.read(frames.next, left).await {
                 // The first frame is handed out whatever its size; then it is somebody else's turn to get it.
                 Ok(more) if more.bytes > 0 && frames.bytes + more.bytes <= bytes_max => frames.extend(more),

@@ -29,11 +29,11 @@ use crate::runtime::local::{self, Notify};
 use crate::runtime::{ConnectedReceiver, Listener, Receiver, Runtime, Sender, TaskClass};
 use crate::server::admin::Admin;
 use crate::server::connection;
-#[cfg(feature = "kinesis")]
-use crate::server::{http, kinesis};
 use crate::server::links::Link;
 use crate::server::mail::{Boot, Mail, Opening, Ready};
 use crate::server::worker::{Parts, Worker};
+#[cfg(feature = "kinesis")]
+use crate::server::{http, kinesis};
 use crate::types::WorkerId;
 
 /// How often a worker looks at the disk, at dead logs and, less often, at retention.

@@ -193,8 +193,12 @@ impl<'a, R: Runtime> Router<'a, R> {
         if self.spread_bytes > 0 {
             self.worker.spread.set(self.worker.spread.get().wrapping_add(1));
         }
-        let share = |(group, Draft { taker, body, places, hashes })| {
-            Share { group, taker, body: Bytes::from(body), places, hashes }
+        let share = |(group, Draft { taker, body, places, hashes })| Share {
+            group,
+            taker,
+            body: Bytes::from(body),
+            places,
+            hashes,
         };
         Routed {
             stream: self.stream.id,

@@ -204,11 +204,7 @@ impl<'a, R: Runtime> Call<'a, R> {
     }
 
     /// Looks at a stream that is to be changed, which must be active.
-    pub(super) fn see_active<T>(
-        &self,
-        name: &str,
-        look: impl FnOnce(&Stream) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub(super) fn see_active<T>(&self, name: &str, look: impl FnOnce(&Stream) -> Result<T, Error>) -> Result<T, Error> {
         self.see(name, |stream, status| {
             self.check_active(name, status)?;
             look(stream)
@@ -261,7 +257,9 @@ mod tests {
             assert_eq!(shard_number(text), Some(ShardNumber(7)), "{text}");
         }
         assert_eq!(shard_number("shardId-000002147483647"), Some(ShardNumber(2_147_483_647)));
-        for text in ["", "shardId-", "shardId", "shardId-2147483648", "shardId--1", "+7", "-7x", "shardId-99999999999999"] {
+        for text in
+            ["", "shardId-", "shardId", "shardId-2147483648", "shardId--1", "+7", "-7x", "shardId-99999999999999"]
+        {
             assert_eq!(shard_number(text), None, "{text}");
         }
     }

@@ -74,10 +74,8 @@ impl<R: Runtime> Call<'_, R> {
         let name = self.named(input)?;
         let is_on_demand = self.see_active(name, |stream| Ok(stream.settings.mode.is_on_demand()))?;
         if !is_on_demand {
-            let text = format!(
-                "Request is invalid. Stream {name} under account {} is in Provisioned mode.",
-                self.account()
-            );
+            let text =
+                format!("Request is invalid. Stream {name} under account {} is in Provisioned mode.", self.account());
             return Err(Error::new(Code::ValidationException, text));
         }
         let mib = input.int("WarmThroughputMiBps").map(|mib| u32::try_from(mib).unwrap_or(u32::MAX));

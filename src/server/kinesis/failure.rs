@@ -96,7 +96,8 @@ impl<'a> About<'a> {
     pub fn subscribed(&self) -> Error {
         let Self { account, stream, shard, consumer } = self;
         let (shard, consumer) = (shard.unwrap_or_default(), consumer.unwrap_or_default());
-        let text = format!("Another active subscription exists for this consumer: {account}:{stream}:{shard}:{consumer}");
+        let text =
+            format!("Another active subscription exists for this consumer: {account}:{stream}:{shard}:{consumer}");
         Error::new(Code::ResourceInUseException, text)
     }
 

@@ -161,7 +161,8 @@ impl<R: Runtime> Call<'_, R> {
         let routed = self.route(&decoded(&input, which, &records), |feed| {
             for record in &records {
                 let hash = record.str("ExplicitHashKey").map(explicit).transpose()?;
-                let (key, data) = (record.str("PartitionKey").unwrap_or_default(), record.blob("Data").unwrap_or_default());
+                let (key, data) =
+                    (record.str("PartitionKey").unwrap_or_default(), record.blob("Data").unwrap_or_default());
                 feed.record(key, hash, data.len()).extend_from_slice(data);
             }
             Ok(())
@@ -195,7 +196,11 @@ impl<R: Runtime> Call<'_, R> {
         let about = self.about(&stream.name);
         if let Some(place) = request.keyless.filter(|_| stream.settings.distribution != Distribution::Auto) {
             // Which one it is, the fast way does not know.
-            return Err(if place == usize::MAX { Refusal::Unusual } else { keyless(self.operation.name, place).into() });
+            return Err(if place == usize::MAX {
+                Refusal::Unusual
+            } else {
+                keyless(self.operation.name, place).into()
+            });
         }
         if request.bytes > PUT_RECORDS_BYTES_MAX && self.operation.name == "PutRecords" {
             return Err(invalid("Records size exceeds 10 MB limit").into());

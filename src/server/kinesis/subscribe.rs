@@ -167,8 +167,7 @@ impl<R: Runtime> Pushing<R> {
         let got = {
             let turn = async || self.turns.take().await;
             let via = Via::Pipe(self.held);
-            let read =
-                async { Some(self.worker.get(group, self.page.from, EVENT_BYTES, wait_ms, via, turn).await) };
+            let read = async { Some(self.worker.get(group, self.page.from, EVENT_BYTES, wait_ms, via, turn).await) };
             let gone = async {
                 self.sender.gone().await;
                 None

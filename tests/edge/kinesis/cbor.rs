@@ -109,7 +109,11 @@ fn read(bytes: &[u8], at: &mut usize) -> Value {
             let len = number(bytes, at, info) as usize;
             let taken = &bytes[*at..*at + len];
             *at += len;
-            Value::String(if major == 2 { STANDARD.encode(taken) } else { std::str::from_utf8(taken).unwrap().to_owned() })
+            Value::String(if major == 2 {
+                STANDARD.encode(taken)
+            } else {
+                std::str::from_utf8(taken).unwrap().to_owned()
+            })
         }
         4 => {
             let mut items = Vec::new();
