@@ -117,6 +117,7 @@ fn an_empty_answer() {
 
 /// Goal: a misspelt member is noticed in tests.
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "checked in debug builds only")]
 #[should_panic(expected = "PutRecordOutput has no member Shard")]
 fn a_wrong_name_is_noticed() {
     Output::answer(operation_of("PutRecord"), Encoding::Json, |answer| answer.str("Shard", "s"));
@@ -124,6 +125,7 @@ fn a_wrong_name_is_noticed() {
 
 /// Goal: a member of another type is noticed in tests.
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "checked in debug builds only")]
 #[should_panic(expected = "ShardId is a ShardId: String")]
 fn a_wrong_type_is_noticed() {
     Output::answer(operation_of("PutRecord"), Encoding::Json, |answer| answer.int("ShardId", 1));
@@ -131,6 +133,7 @@ fn a_wrong_type_is_noticed() {
 
 /// Goal: a required member that is missing is noticed in tests, also in a structure of a list.
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "checked in debug builds only")]
 #[should_panic(expected = "Shard lacks HashKeyRange, which is required")]
 fn a_missing_member_is_noticed() {
     Output::answer(operation_of("ListShards"), Encoding::Cbor, |answer| {
@@ -140,6 +143,7 @@ fn a_missing_member_is_noticed() {
 
 /// Goal: a member that stands twice is noticed in tests.
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "checked in debug builds only")]
 #[should_panic(expected = "ShardId of PutRecordOutput is written twice")]
 fn a_member_twice_is_noticed() {
     Output::answer(operation_of("PutRecord"), Encoding::Json, |answer| {
@@ -150,6 +154,7 @@ fn a_member_twice_is_noticed() {
 
 /// Goal: a text that is none of its shape is noticed in tests.
 #[test]
+#[cfg_attr(not(debug_assertions), ignore = "checked in debug builds only")]
 #[should_panic(expected = "\"active\" is no StreamStatus for StreamStatus")]
 fn a_wrong_text_is_noticed() {
     Output::answer(operation_of("DescribeStreamSummary"), Encoding::Json, |answer| {
