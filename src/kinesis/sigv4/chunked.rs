@@ -9,7 +9,7 @@
 //! \r\n
 //! ```
 
-use hmac::{Hmac, Mac};
+use hmac::Hmac;
 use sha2::{Digest, Sha256};
 
 use super::{hex, matches};
@@ -132,6 +132,8 @@ fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use hmac::Mac;
+
     use super::*;
 
     /// Goal: the worked example of the documentation of AWS (65 KiB of the letter a in pieces) verifies, and any change of a
