@@ -26,6 +26,7 @@ mod tests;
 
 use crate::kinesis::Encoding;
 use crate::limits::{KEY_BYTES_MAX, KEY_CHARS_MAX, RECORD_BYTES_MAX, STREAM_NAME_BYTES_MAX};
+use crate::types::HashKey;
 
 /// Records in one `PutRecords`.
 pub const PUT_RECORDS_MAX: usize = 500;
@@ -130,6 +131,19 @@ impl<'a> Scan<'a> {
         self.scratch.notes.len()
     }
 
+    /// The hash keys of all records, in order: the explicit one where there is one. Computed side by side, which takes a
+    /// fraction of the time that a sink needs to compute them one by one. Replaces what is in `out`.
+    pub fn hash_keys(&self, out: &mut Vec<HashKey>) {
+        out.clear();
+        let notes = &self.scratch.notes;
+        HashKey::of_each(notes.iter().map(|note| self.slice(note.key_at, note.key_len.into())), out);
+        for (note, hash_key) in notes.iter().zip(out) {
+            if let Some(explicit) = self.explicit_hash(note) {
+                *hash_key = HashKey(explicit);
+            }
+        }
+    }
+
     /// Hands all records to `sink`, in order. After an error the sink has some of them, the last perhaps without its data:
     /// drop it.
     pub fn feed<S: Sink>(&self, sink: &mut S) -> Result<(), Unusual> {
@@ -150,17 +164,25 @@ impl<'a> Scan<'a> {
         decode: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), Unusual>,
     ) -> Result<(), Unusual> {
         for note in &self.scratch.notes {
-            let slice = |at: u32, len: usize| &self.body[at as usize..at as usize + len];
-            let key = std::str::from_utf8(slice(note.key_at, note.key_len.into())).map_err(|_| Unusual)?;
-            let hash = usize::from(note.hash).checked_sub(1).map(|place| self.scratch.hashes[place]);
-            let data = slice(note.data_at, note.data_len as usize);
+            let key = std::str::from_utf8(self.slice(note.key_at, note.key_len.into())).map_err(|_| Unusual)?;
+            let data = self.slice(note.data_at, note.data_len as usize);
             let data_len = decoded_len(data);
-            let out = sink.record(key, hash, data_len);
+            let out = sink.record(key, self.explicit_hash(note), data_len);
             let start = out.len();
             decode(data, out)?;
             debug_assert_eq!(out.len() - start, data_len, "the sink was told how much would come");
         }
         Ok(())
+    }
+
+    #[inline]
+    fn slice(&self, at: u32, len: usize) -> &'a [u8] {
+        &self.body[at as usize..at as usize + len]
+    }
+
+    #[inline]
+    fn explicit_hash(&self, note: &Note) -> Option<u128> {
+        usize::from(note.hash).checked_sub(1).map(|place| self.scratch.hashes[place])
     }
 }
 
@@ -211,7 +233,7 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Takes the member's value, if it is a member of a record.
-    #[inline]
+    #[inline(always)]
     fn member<T: Tokens<'a>>(&mut self, name: &[u8], tokens: &mut T) -> Option<()> {
         match name {
             b"Data" => {
@@ -223,7 +245,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note(self, head: &mut PutHead<'_>, scratch: &mut Scratch) -> Option<()> {
         let data = self.data?;
         let key = self.key.unwrap_or(Text { at: 0, bytes: &[] });
@@ -304,7 +326,7 @@ fn ascii<'a>(text: Text<'a>, is_fine: impl Fn(&[u8]) -> bool) -> Option<&'a str>
 }
 
 /// 1 to 256 characters. Which bytes make characters is checked when the key is handed out.
-#[inline]
+#[inline(always)]
 fn is_key(key: &[u8]) -> bool {
     match key.len() {
         0 => false,

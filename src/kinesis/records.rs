@@ -149,7 +149,7 @@ impl<'p, T: Template> Writer<'p, T> {
                 let number = SequenceNumber::of(created, shard, offset, arrival);
                 self.digits.go_to(number);
                 out.reserve(record.data.len() / 3 * 4 + record.key.len() + RECORD_OVERHEAD);
-                self.template.write(out, self.written.count == 0, self.digits.text(), &record);
+                self.template.write(out, self.written.count == 0, &self.digits, &record);
                 self.written.count += 1;
                 self.written.bytes += bytes;
                 self.written.next = offset.plus(1);

@@ -25,7 +25,7 @@ impl<'a> Cbor<'a> {
     }
 
     /// The length or count that begins a thing of this type; `Some(None)` if it is said to be unknown.
-    #[inline]
+    #[inline(always)]
     fn head(&mut self, kind: u8) -> Option<Option<u64>> {
         let first = *self.body.get(self.at)?;
         if first >> 5 != kind {
@@ -44,7 +44,7 @@ impl<'a> Cbor<'a> {
     }
 
     /// A text or a byte string.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, kind: u8) -> Option<Text<'a>> {
         let len = usize::try_from(self.head(kind)??).ok()?;
         let bytes = self.body[self.at..].get(..len)?;
@@ -85,7 +85,7 @@ impl<'a> Tokens<'a> for Cbor<'a> {
         self.head(LIST)
     }
 
-    #[inline]
+    #[inline(always)]
     fn name(&mut self, left: &mut Option<u64>) -> Option<Option<&'a [u8]>> {
         Some(if self.goes_on(left)? { Some(self.string(TEXT)?.bytes) } else { None })
     }
@@ -95,12 +95,12 @@ impl<'a> Tokens<'a> for Cbor<'a> {
         self.goes_on(left)
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<Text<'a>> {
         self.string(TEXT)
     }
 
-    #[inline]
+    #[inline(always)]
     fn blob(&mut self) -> Option<Blob> {
         let Text { at, bytes } = self.string(BYTES)?;
         Some(Blob { at, len: bytes.len(), decoded_len: bytes.len() })

@@ -17,7 +17,7 @@ impl<'a> Json<'a> {
     }
 
     /// The next byte that is no white space.
-    #[inline]
+    #[inline(always)]
     fn token(&mut self) -> Option<u8> {
         loop {
             let byte = *self.body.get(self.at)?;
@@ -35,7 +35,7 @@ impl<'a> Json<'a> {
 
     /// The text behind an opening quote, and its closing quote. Eight bytes at a time: member names and keys are short, and
     /// have no escapes or control characters.
-    #[inline]
+    #[inline(always)]
     fn quoted(&mut self) -> Option<Text<'a>> {
         let at = self.at;
         let mut end = at;
@@ -86,7 +86,7 @@ impl<'a> Tokens<'a> for Json<'a> {
         self.expect(b'[').map(|()| true)
     }
 
-    #[inline]
+    #[inline(always)]
     fn name(&mut self, is_new: &mut bool) -> Option<Option<&'a [u8]>> {
         match (self.token()?, *is_new) {
             (b'}', _) => return Some(None),
@@ -114,7 +114,7 @@ impl<'a> Tokens<'a> for Json<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Option<Text<'a>> {
         self.expect(b'"')?;
         self.quoted()
@@ -122,7 +122,7 @@ impl<'a> Tokens<'a> for Json<'a> {
 
     /// Data: long, so its end is searched with the widest registers there are. Escapes and control characters in it are no
     /// base64 and are met when it is decoded; a quote behind a backslash ends it too early, with the backslash in it.
-    #[inline]
+    #[inline(always)]
     fn blob(&mut self) -> Option<Blob> {
         self.expect(b'"')?;
         let rest = &self.body[self.at..];

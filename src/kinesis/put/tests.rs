@@ -29,6 +29,10 @@ fn take(call: Call, encoding: Encoding, body: &[u8]) -> Option<Kept> {
     let scan = scan(call, encoding, body, &mut scratch)?;
     let mut kept = Kept::default();
     scan.feed(&mut kept).ok()?;
+    let mut hash_keys = vec![HashKey(1)];
+    scan.hash_keys(&mut hash_keys);
+    let hash_key = |key: &str, explicit: Option<u128>| explicit.map_or_else(|| HashKey::of(key.as_bytes()), HashKey);
+    assert_eq!(hash_keys, kept.records.iter().map(|(key, explicit, _)| hash_key(key, *explicit)).collect::<Vec<_>>());
     assert_eq!(kept.records.len(), scan.record_count());
     assert_eq!(kept.records.iter().map(|(key, _, len)| key.len() + len).sum::<usize>(), scan.head().bytes);
     assert_eq!(kept.records.iter().any(|(key, ..)| key.is_empty()), scan.head().is_keyless);

@@ -44,7 +44,7 @@ pub fn end(out: &mut Vec<u8>, encoding: Encoding, millis_behind_latest: u64, aft
         }
         After::Continuation(number) => {
             form.put(br#","ContinuationSequenceNumber":""#, b"\x78\x1aContinuationSequenceNumber\x78\x38");
-            form.out.extend_from_slice(SequenceDigits::new(*number).text());
+            SequenceDigits::new(*number).append_to(form.out);
             form.put(b"\"", b"");
         }
         After::Children(_) => {}

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::form::{Form, shard_id};
 use crate::kinesis::Encoding;
-use crate::shard::sequence::{SEQUENCE_DIGITS, SequenceDigits, SequenceNumber};
+use crate::shard::sequence::{SequenceDigits, SequenceNumber};
 use crate::types::{Offset, ShardNumber, WallUs};
 
 /// Where a record went.
@@ -69,7 +69,7 @@ pub fn write_put_records<'a>(
         match result {
             PutResult::Stored(stored) => {
                 form.put(br#"{"SequenceNumber":""#, b"\xbf\x6eSequenceNumber\x78\x38");
-                form.out.extend_from_slice(rows.digits(stored.number()));
+                rows.digits(stored.number()).append_to(form.out);
                 form.put(br#"","ShardId":""#, b"\x67ShardId\x74");
                 form.out.extend_from_slice(&shard_id(stored.shard));
                 form.put(br#""}"#, b"\xff");
@@ -93,7 +93,7 @@ pub fn write_put_record(out: &mut Vec<u8>, encoding: Encoding, is_encrypted: boo
     form.put(br#"{"ShardId":""#, b"\xbf\x67ShardId\x74");
     form.out.extend_from_slice(&shard_id(stored.shard));
     form.put(br#"","SequenceNumber":""#, b"\x6eSequenceNumber\x78\x38");
-    form.out.extend_from_slice(SequenceDigits::new(stored.number()).text());
+    SequenceDigits::new(stored.number()).append_to(form.out);
     form.put(b"\"", b"");
     end(&mut form, is_encrypted);
 }
@@ -111,10 +111,10 @@ fn end(form: &mut Form<'_>, is_encrypted: bool) {
 struct Rows([Option<SequenceDigits>; 16]);
 
 impl Rows {
-    fn digits(&mut self, number: SequenceNumber) -> &[u8; SEQUENCE_DIGITS] {
+    fn digits(&mut self, number: SequenceNumber) -> &SequenceDigits {
         let row = &mut self.0[number.shard().0 as usize % 16];
         let digits = row.get_or_insert_with(|| SequenceDigits::new(number));
         digits.go_to(number);
-        digits.text()
+        digits
     }
 }

@@ -1,35 +1,38 @@
-//! Sequence numbers in a row: each digit text from the one before it by an addition instead of a division.
+//! Sequence numbers in a row: the digits of each from those of the one before it by an addition instead of a division.
 //!
 //! The numbers of a shard that arrived in one second differ in their index only, which begins at bit 80: the next number is
-//! 2^80 more. Added in decimal, in pieces of 8 digits, that takes some nanoseconds; dividing 186 bits by powers of ten takes
+//! 2^80 more. Added in decimal, eight digits at a time, that takes some nanoseconds; dividing 186 bits by powers of ten takes
 //! more than a hundred.
 
 use super::{PIECE, SEQUENCE_DIGITS, SequenceNumber, divide};
 
-/// Digits in one piece.
+/// Digits in one word: each in a byte of its own, the last digit in the lowest byte.
 const DIGITS: usize = 8;
-const BASE: u32 = 100_000_000;
-const PIECES: usize = SEQUENCE_DIGITS / DIGITS;
+const WORDS: usize = SEQUENCE_DIGITS / DIGITS;
 
-const _: () = assert!(PIECES * DIGITS == SEQUENCE_DIGITS);
+const _: () = assert!(WORDS * DIGITS == SEQUENCE_DIGITS);
 
-/// 2^80 = 1_20892581_96146291_74706176, the least significant piece first.
-const STEP: [u32; 4] = [74_706_176, 96_146_291, 20_892_581, 1];
+/// 2^80 = 1_20892581_96146291_74706176, the least significant word first.
+const STEP: [u64; WORDS] = [decimal(74_706_176), decimal(96_146_291), decimal(20_892_581), 1, 0, 0, 0];
 
-/// The 56 digits of a sequence number, ready to go to the next one.
+/// The same byte eight times.
+const fn bytes(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; DIGITS])
+}
+
+/// A sequence number in decimal, ready to be written and to go to the next one.
 #[derive(Clone, Debug)]
 pub struct SequenceDigits {
     number: SequenceNumber,
-    /// The number in base 10^8, the least significant piece first. Always that of `number`, and so is `text`.
-    pieces: [u32; PIECES],
-    text: [u8; SEQUENCE_DIGITS],
+    /// The digits of `number`, always; the least significant word first.
+    words: [u64; WORDS],
 }
 
 impl SequenceDigits {
     /// The digits of `number`.
     #[must_use]
     pub fn new(number: SequenceNumber) -> Self {
-        let mut digits = Self { number, pieces: [0; PIECES], text: [0; SEQUENCE_DIGITS] };
+        let mut digits = Self { number, words: [0; WORDS] };
         digits.set(number);
         digits
     }
@@ -52,10 +55,14 @@ impl SequenceDigits {
         self.number
     }
 
-    /// The digits, ASCII.
-    #[must_use]
-    pub const fn text(&self) -> &[u8; SEQUENCE_DIGITS] {
-        &self.text
+    /// Appends the 56 digits, as [`SequenceNumber`] displays them.
+    #[inline]
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let at = out.len();
+        out.extend_from_slice(&[0; SEQUENCE_DIGITS]);
+        for (place, word) in out[at..].as_chunks_mut().0.iter_mut().zip(self.words.iter().rev()) {
+            *place = (word | bytes(b'0')).to_be_bytes();
+        }
     }
 
     fn set(&mut self, number: SequenceNumber) {
@@ -64,7 +71,7 @@ impl SequenceDigits {
         let [low, middle, high] = [(); 3].map(|()| divide(&mut limbs, PIECE));
         let cut = |n: u64, from: u32, digits: u32| n / 10_u64.pow(from) % 10_u64.pow(digits);
         // From 18, 19 and 19 digits to seven times 8.
-        let pieces = [
+        let words = [
             cut(low, 0, 8),
             cut(low, 8, 8),
             cut(low, 16, 3) + cut(middle, 0, 5) * 1_000,
@@ -73,55 +80,32 @@ impl SequenceDigits {
             cut(high, 2, 8),
             cut(high, 10, 8),
         ];
-        self.pieces = pieces.map(|piece| piece as u32);
-        for piece in 0..PIECES {
-            self.write(piece);
-        }
+        self.words = words.map(|word| decimal(word as u32));
     }
 
+    /// Adds 2^80, eight digits at a time. With 0xf6 on top of it, a byte runs over exactly if its digits add up to ten or
+    /// more: it carries one to its neighbour and has the right digit left. The others have 0xf6 too much.
     #[inline]
     fn step(&mut self) {
-        let mut carry = 0;
-        for (piece, step) in STEP.into_iter().enumerate() {
-            carry = self.add(piece, step + carry);
+        let mut carry = false;
+        for (word, step) in self.words.iter_mut().zip(STEP) {
+            let (sum, over) = word.carrying_add(step + bytes(0xf6), carry);
+            carry = over;
+            *word = sum - (sum >> 7 & bytes(1)) * 0xf6;
         }
-        for piece in STEP.len()..PIECES {
-            if carry == 0 {
-                break;
-            }
-            carry = self.add(piece, carry);
-        }
-        assert_eq!(carry, 0, "a sequence number is below 10^56");
-    }
-
-    /// Adds to a piece and says what is carried to the next one.
-    #[inline]
-    fn add(&mut self, piece: usize, n: u32) -> u32 {
-        let sum = self.pieces[piece] + n;
-        let (sum, carry) = if sum >= BASE { (sum - BASE, 1) } else { (sum, 0) };
-        self.pieces[piece] = sum;
-        self.write(piece);
-        carry
-    }
-
-    #[inline]
-    fn write(&mut self, piece: usize) {
-        let end = SEQUENCE_DIGITS - piece * DIGITS;
-        self.text[end - DIGITS..end].copy_from_slice(&eight_digits(self.pieces[piece]));
+        debug_assert!(!carry, "a sequence number is below 10^56");
     }
 }
 
-/// A number below 10^8 as text, with leading zeros. Halves it thrice, all parts side by side in one register.
-#[inline]
-fn eight_digits(n: u32) -> [u8; DIGITS] {
+/// The digits of a number below 10^8. Halves it thrice, all parts side by side in one register.
+const fn decimal(n: u32) -> u64 {
     // Two lanes of 32 bits below 10^4; 10486 / 2^20 is 1/100, exact there.
-    let fours = u64::from(n / 10_000) | u64::from(n % 10_000) << 32;
+    let fours = (n / 10_000) as u64 | ((n % 10_000) as u64) << 32;
     let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
     // Four lanes of 16 bits below 100; 103 / 2^10 is 1/10, exact there.
     let twos = hundreds | (fours - hundreds * 100) << 16;
     let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
-    let ones = tens | (twos - tens * 10) << 8;
-    (ones | 0x3030_3030_3030_3030).to_le_bytes()
+    (tens | (twos - tens * 10) << 8).swap_bytes()
 }
 
 #[cfg(test)]
@@ -131,8 +115,14 @@ mod tests {
     use super::*;
     use crate::types::{Offset, ShardNumber, WallUs};
 
-    fn text(digits: &SequenceDigits) -> &str {
-        std::str::from_utf8(digits.text()).unwrap()
+    fn text(digits: &SequenceDigits) -> String {
+        let mut out = Vec::new();
+        digits.append_to(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn value(word: u64) -> u128 {
+        word.to_be_bytes().iter().fold(0, |sum, digit| sum * 10 + u128::from(*digit))
     }
 
     /// Goal: all numbers of four digits, in both halves, come out as they are printed.
@@ -140,16 +130,17 @@ mod tests {
     fn eight_digits_are_exact() {
         for n in 0..10_000 {
             for n in [n, n * 10_000, n * 10_000 + n] {
-                assert_eq!(std::str::from_utf8(&eight_digits(n)).unwrap(), format!("{n:08}"));
+                let text = (decimal(n) | bytes(b'0')).to_be_bytes();
+                assert_eq!(std::str::from_utf8(&text).unwrap(), format!("{n:08}"));
             }
         }
-        assert_eq!(&eight_digits(BASE - 1), b"99999999");
+        assert_eq!(value(decimal(99_999_999)), 99_999_999);
     }
 
     /// Goal: the step is two to the power of eighty.
     #[test]
     fn the_step_is_one_index() {
-        let step = STEP.iter().rev().fold(0_u128, |sum, piece| sum * u128::from(BASE) + u128::from(*piece));
+        let step = STEP.iter().rev().fold(0_u128, |sum, word| sum * 100_000_000 + value(*word));
         assert_eq!(step, 1 << 80);
     }
 
