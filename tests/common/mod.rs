@@ -205,7 +205,8 @@ pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
 
 /// The command that serves `data` on `listen`.
 pub fn serve(data: &Path, listen: &str, more: &[&str]) -> Command {
-    let mut command = millstream(["serve", "--listen", listen, "--data"]);
+    // Tests run side by side: none takes the default port of the Kinesis API.
+    let mut command = millstream(["serve", "--listen", listen, "--kinesis-listen", "none", "--data"]);
     command.arg(data).args(more);
     command
 }

@@ -75,6 +75,8 @@ impl World {
             stream_defaults: Settings::default(),
             disk: DiskLimits { warn: percent(10), slow: percent(5), refuse: percent(3) },
             tuning: Tuning::default(),
+            #[cfg(feature = "kinesis")]
+            kinesis: None,
         };
         change(&mut options);
         let world = Self { sim, node, peer, workers, options, control: RefCell::default() };
