@@ -62,6 +62,7 @@ use crate::limits::{
 };
 use crate::runtime::local::Semaphore;
 use crate::runtime::{Runtime, TaskClass};
+use crate::server::node::accept;
 use crate::server::worker::Worker;
 
 /// How often all connections are looked at.
@@ -170,6 +171,13 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
         front
     }
 
+    /// Serves the connections of a listener until the node begins to stop.
+    pub fn listen(self: &Rc<Self>, listener: R::Listener) {
+        let front = Rc::clone(self);
+        let accepting = accept(Rc::clone(&self.worker), listener, move |halves| Rc::clone(&front).serve(halves));
+        self.worker.rt.spawn(TaskClass::Latency, accepting);
+    }
+
     /// Ends connections that wait too long; when the node begins to stop, tells all.
     async fn look(self: Rc<Self>) {
         let mut told = false;
@@ -196,7 +204,7 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
     }
 
     /// Serves a connection until it ends.
-    pub async fn serve(self: Rc<Self>, halves: (R::ReadHalf, R::WriteHalf)) {
+    async fn serve(self: Rc<Self>, halves: (R::ReadHalf, R::WriteHalf)) {
         if self.worker.connections.get() >= CONNECTIONS_PER_WORKER_MAX {
             // Without a word: nobody knows yet whether it speaks TLS.
             tracing::debug!("a connection too many was closed");

@@ -427,8 +427,10 @@ async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supe
     let stopped = Rc::new(Notify::new());
     let Listeners { shared, direct } = listeners;
     for listener in [shared, direct] {
-        let worker = Rc::clone(worker);
-        worker.rt.clone().spawn(TaskClass::Latency, async move { accept(worker, listener).await });
+        let serving = Rc::clone(worker);
+        let accepting =
+            accept(Rc::clone(worker), listener, move |halves| connection::serve(Rc::clone(&serving), halves));
+        worker.rt.spawn(TaskClass::Latency, accepting);
     }
     let watching = Rc::clone(worker);
     worker.rt.spawn(TaskClass::Background, async move { watch(watching).await });
@@ -444,7 +446,12 @@ async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supe
     stopped.notify();
 }
 
-async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
+/// Serves the connections of a listener until the node begins to stop.
+pub(super) async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
+    worker: Rc<Worker<R>>,
+    listener: R::Listener,
+    serve: impl Fn((R::ReadHalf, R::WriteHalf)) -> S,
+) {
     loop {
         let accepted = async { Some(listener.accept().await) };
         let drained = async {
@@ -453,10 +460,7 @@ async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
         };
         match future::or(drained, accepted).await {
             None => return,
-            Some(Ok(halves)) => {
-                let serving = connection::serve(Rc::clone(&worker), halves);
-                worker.rt.spawn(TaskClass::Latency, serving);
-            }
+            Some(Ok(halves)) => worker.rt.spawn(TaskClass::Latency, serve(halves)),
             Some(Err(error)) => {
                 // Out of descriptors, or the client is gone already: neither is helped by trying at once.
                 tracing::warn!(%error, "could not accept a connection");

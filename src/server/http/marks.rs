@@ -128,7 +128,9 @@ impl Marks {
     /// The connection ends by our side. Says whether the client may still be sending, so that closing at once could reset
     /// the connection before the client has read the answer.
     pub(super) fn lingers(&self) -> bool {
-        let lingers = self.unread.get() || self.phase.get() == Phase::Head;
+        // One of HTTP/2 ends in the midst of whatever its client sends.
+        let framed = self.framed.get() && !self.draining.get();
+        let lingers = self.unread.get() || self.phase.get() == Phase::Head || framed;
         self.enter(Phase::Lingering);
         lingers
     }
