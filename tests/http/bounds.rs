@@ -237,7 +237,7 @@ fn draining() {
         framed.rest().await;
         world.until(|| world.worker.connections.get() == 0).await;
         assert!(world.sim.now().since(before) < HANDSHAKE_US_MAX / 10);
-        assert_eq!(world.probe.gone.get(), 2);
+        world.until(|| world.probe.gone.get() == 2).await;
         assert!(world.rt().connect(world.addr).await.is_err());
     });
 }

@@ -186,7 +186,10 @@ impl Client {
                 }
                 self.conn.send(frame(SETTINGS, ACK, 0, &[])).await;
             }
-            PING => self.pongs += usize::from(flags & ACK != 0),
+            PING if flags & ACK != 0 => self.pongs += 1,
+            PING => {
+                self.conn.send(frame(PING, ACK, 0, &payload)).await;
+            }
             GOAWAY => self.goaway = Some(number(4)),
             WINDOW_UPDATE if stream == 0 => self.window += i64::from(number(0)),
             WINDOW_UPDATE => *self.windows.entry(stream).or_insert(self.initial_window) += i64::from(number(0)),
