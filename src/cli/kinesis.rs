@@ -1,13 +1,11 @@
 //! From settings to what the node wants to know about the Kinesis API.
 
-#![expect(clippy::disallowed_methods, reason = "reads settings before the node runs; nothing here runs on a worker")]
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::{Exit, Failure};
-use super::{access_keys, node};
+use super::{access_keys, node, tls};
 use crate::config::Config;
 use crate::kinesis::access::Keys;
 use crate::server::node::KinesisOptions;
@@ -22,13 +20,14 @@ pub fn prepare(
         Some(path) => Some(Arc::new(read_keys(path)?)),
         None => None,
     };
+    let listen = settle(listen)?;
     Ok(Some(KinesisOptions {
-        listen: settle(listen)?,
+        listen,
         region: config.kinesis_region.to_string(),
         account: config.kinesis_account.to_string(),
         status_delay_ms: config.kinesis_status_delay.0.into(),
         keys,
-        tls: None,
+        tls: tls::prepare(config, listen)?,
     }))
 }
 
@@ -36,16 +35,10 @@ pub fn prepare(
 fn read_keys(path: &Path) -> Result<Keys, Failure> {
     let text = node::read_text(path)?;
     let keys = access_keys::parse(path, &text).map_err(|mistakes| Failure { exit: Exit::Usage, messages: mistakes })?;
-    if is_open_to_others(path) {
+    if tls::is_open_to_others(path) {
         tracing::warn!("{} can be read by every user of this machine; it holds secrets: chmod 600", path.display());
     }
     Ok(keys)
-}
-
-/// Whether users besides the owner and the group can read the file.
-fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 /// One line for the operator: what is spoken, and who may call.

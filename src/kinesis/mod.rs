@@ -12,12 +12,19 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod arn;
 pub mod cbor;
+pub mod date;
 pub mod error;
 pub mod input;
+pub mod iterator;
 pub mod json;
 pub mod model;
 pub mod output;
+pub mod request;
+pub mod seal;
+pub mod sigv4;
+pub mod token;
 mod validate;
 
 /// How the bodies of a request and of its answer are written.
