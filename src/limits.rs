@@ -98,6 +98,9 @@ pub const AWS_SCALINGS_PER_DAY: usize = 10;
 /// With limits = aws: how often the mode of a stream can be switched in 24 hours.
 pub const AWS_MODE_SWITCHES_PER_DAY: usize = 2;
 
+/// With limits = aws: how often a key for encryption can be set in 24 hours, and how often encryption can be stopped.
+pub const AWS_ENCRYPTION_CHANGES_PER_DAY: usize = 25;
+
 /// The clock of a node is at the year 10,000 at most: later times can be added to without running over.
 pub const WALL_US_MAX: u64 = 253_402_300_800_000_000;
 
@@ -153,11 +156,17 @@ pub const QUIET_HINT_AFTER_US: u64 = 100_000;
 /// A get or a push hands out this much at most, one frame more than that only if it is the first.
 pub const READ_BYTES_MAX: u32 = 4 << 20;
 
+/// A GetRecords hands out this much at most, as in Kinesis: 10 MiB.
+pub const GET_RECORDS_BYTES_MAX: u32 = 10 << 20;
+
 /// Records that one get hands out at most in a stream with `limits = aws`, in whole frames and at least one.
 pub const AWS_GET_RECORDS_MAX: u64 = 10_000;
 
 /// A get waits this long for records at most.
 pub const GET_WAIT_MS_MAX: u32 = 20_000;
+
+/// An empty GetRecords of the HTTP front end waits this long for a commit at most, whatever its stream is set to.
+pub const GET_RECORDS_WAIT_MS_MAX: u32 = GET_WAIT_MS_MAX;
 
 /// Credit that a subscription can hold at most, in bytes.
 pub const SUBSCRIBE_CREDIT_BYTES_MAX: u32 = 64 << 20;
