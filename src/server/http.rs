@@ -218,6 +218,17 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
     }
 
     async fn converse(self: &Rc<Self>, marks: &Rc<Marks>, socket: &Rc<Socket<R>>) -> Result<(), End> {
+        let result = self.speak(marks, socket).await;
+        let is_ours = !matches!(result, Err(End::Outside(_) | End::Draining));
+        if is_ours && marks.lingers() {
+            socket.finish();
+            drive(marks, socket, Box::pin(poll_fn(|cx| socket.poll_discard(cx))), |_| true).await?;
+        }
+        result
+    }
+
+    /// Finds out what the client speaks, and speaks it until the end.
+    async fn speak(self: &Rc<Self>, marks: &Rc<Marks>, socket: &Rc<Socket<R>>) -> Result<(), End> {
         let mut first = [0; wire::PREFACE.len()];
         let first_bytes = poll_fn(|cx| socket.poll_first(cx, &mut first));
         if drive(marks, socket, Box::pin(first_bytes), leave).await?? == 0 {
@@ -241,26 +252,22 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
         let result = match version {
             Version::One => {
                 let connection = Box::pin(self.http1.serve_connection(wire, service));
-                drive(marks, socket, connection, |connection| {
+                let close = |connection: Pin<&mut http1::Connection<_, _>>| {
                     connection.graceful_shutdown();
                     true
-                })
-                .await?
+                };
+                drive(marks, socket, connection, close).await?
             }
             Version::Two => {
                 marks.framed();
                 let connection = Box::pin(self.http2.serve_connection(wire, service));
-                drive(marks, socket, connection, |connection| {
+                let close = |connection: Pin<&mut http2::Connection<_, _, _>>| {
                     connection.graceful_shutdown();
                     true
-                })
-                .await?
+                };
+                drive(marks, socket, connection, close).await?
             }
         };
-        if marks.lingers() {
-            socket.finish();
-            drive(marks, socket, Box::pin(poll_fn(|cx| socket.poll_discard(cx))), |_| true).await?;
-        }
         result.map_err(End::Http)
     }
 

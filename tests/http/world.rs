@@ -1,6 +1,6 @@
 //! A worker with nothing but a front end and a small handler, and raw connections from another host.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -144,7 +144,6 @@ async fn events<R: Runtime>(rt: R, probe: Rc<Probe>, sender: Sender, turns: Turn
 
 pub struct World {
     pub sim: Sim,
-    pub node: HostId,
     pub peer: HostId,
     pub worker: Rc<Worker<SimRuntime>>,
     pub probe: Rc<Probe>,
@@ -171,7 +170,7 @@ impl World {
         let listener = rt.listen((sim.ip(node), 4_567).into(), true).unwrap();
         let addr = listener.local_addr().unwrap();
         Front::start(&worker, None, handler).listen(listener);
-        Self { sim, node, peer, worker, probe, addr }
+        Self { sim, peer, worker, probe, addr }
     }
 
     pub fn rt(&self) -> SimRuntime {
@@ -318,6 +317,3 @@ pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect()
 }
-
-/// Shared by tests of the real shell.
-pub struct Shared<T>(pub Rc<RefCell<T>>);
