@@ -285,6 +285,7 @@ const SETTINGS: StreamSettings = StreamSettings {
     mode: CapacityMode::Provisioned,
     distribution: Distribution::PartitionKey,
     warm_throughput_mib: 0,
+    get_records_wait_ms: 200,
 };
 
 /// What the example stream's first shard is split into.

@@ -16,14 +16,19 @@ pub mod arn;
 pub mod cbor;
 pub mod date;
 pub mod error;
+pub mod event_stream;
 pub mod input;
 pub mod iterator;
 pub mod json;
 pub mod model;
 pub mod output;
+pub mod put;
+pub mod records;
 pub mod request;
 pub mod seal;
 pub mod sigv4;
+#[cfg(all(test, feature = "cli"))]
+mod testing;
 pub mod token;
 mod validate;
 

@@ -8,6 +8,9 @@
 //! 1 and `member`; at most ten errors are told; elements of lists and maps of texts are not told one by one, but as one
 //! constraint of the list. In one thing we differ: very long values are cut, so that an error is not as long as its request.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Write};
 
 use super::error::{Code, Error};

@@ -11,6 +11,7 @@
 //! | [`links`], [`mail`] | messages between workers |
 //! | [`admin`] | changes of the catalogue, carried out on all workers |
 //! | [`leases`], [`pipes`] | who holds what, for how long: stored values, registered consumers |
+//! | [`router`] | records for a stream, each to its shard: shares, their fates, resharding meanwhile |
 //! | [`connection`], [`requests`], [`outbox`], [`subscription`] | one native connection |
 //! | [`failure`] | what can go wrong, and what each protocol says then |
 #![forbid(unsafe_code)]
@@ -18,6 +19,10 @@
 pub mod admin;
 pub mod connection;
 pub mod failure;
+#[cfg(feature = "kinesis")]
+pub mod http;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 pub mod leases;
 pub mod links;
 pub mod mail;
@@ -26,5 +31,6 @@ pub mod outbox;
 pub mod pipes;
 pub mod put_keyed;
 pub mod requests;
+pub mod router;
 pub mod subscription;
 pub mod worker;

@@ -32,6 +32,8 @@ use crate::server::connection;
 use crate::server::links::Link;
 use crate::server::mail::{Boot, Mail, Opening, Ready};
 use crate::server::worker::{Parts, Worker};
+#[cfg(feature = "kinesis")]
+use crate::server::{http, kinesis};
 use crate::types::WorkerId;
 
 /// How often a worker looks at the disk, at dead logs and, less often, at retention.
@@ -142,6 +144,8 @@ pub struct Report {
     pub listen: SocketAddr,
     /// Where each worker listens on its own.
     pub direct: Vec<SocketAddr>,
+    /// Where all workers listen for the Kinesis API, if it is on.
+    pub kinesis: Option<SocketAddr>,
     /// Streams there are.
     pub streams: usize,
     /// What opening the shards found, all workers together.
@@ -306,8 +310,13 @@ async fn lead<R: Runtime>(
     admin.finish(&worker).await;
     rt.spawn(TaskClass::Background, Rc::clone(&admin).tend(Rc::clone(&worker)));
     let listen = listeners.shared.local_addr().map_err(|error| listen_error(options.listen, error))?;
+    #[cfg(feature = "kinesis")]
+    let kinesis = listeners.kinesis.as_ref().map(Listener::local_addr).transpose();
+    #[cfg(not(feature = "kinesis"))]
+    let kinesis = Ok(None);
+    let kinesis = kinesis.map_err(|error| listen_error(options.listen, error))?;
     let streams = worker.catalog.borrow().streams().len();
-    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, streams, opened: total });
+    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, kinesis, streams, opened: total });
     serve(&worker, listeners, supervisor).await;
     admin.log().stop().await;
     drop(dir);
@@ -371,6 +380,8 @@ async fn follow<R: Runtime>(
 struct Listeners<R: Runtime> {
     shared: R::Listener,
     direct: R::Listener,
+    #[cfg(feature = "kinesis")]
+    kinesis: Option<R::Listener>,
 }
 
 fn listen_error(addr: SocketAddr, error: std::io::Error) -> NodeError {
@@ -393,6 +404,13 @@ async fn start<R: Runtime>(
     let listeners = Listeners {
         shared: rt.listen(options.listen, true).map_err(|error| listen_error(options.listen, error))?,
         direct: rt.listen(direct, false).map_err(|error| listen_error(direct, error))?,
+        #[cfg(feature = "kinesis")]
+        kinesis: match &options.kinesis {
+            Some(KinesisOptions { listen, .. }) => {
+                Some(rt.listen(*listen, true).map_err(|error| listen_error(*listen, error))?)
+            }
+            None => None,
+        },
     };
     let shards = Shards::new(env);
     let count = u16::try_from(links.len()).expect("workers are bounded");
@@ -425,10 +443,14 @@ fn receive_all<R: Runtime>(worker: &Rc<Worker<R>>, inboxes: &mut [Option<Inbox<R
 /// Takes connections until the node stops, then drains.
 async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supervisor: &impl Supervisor) {
     let stopped = Rc::new(Notify::new());
-    let Listeners { shared, direct } = listeners;
-    for listener in [shared, direct] {
-        let worker = Rc::clone(worker);
-        worker.rt.clone().spawn(TaskClass::Latency, async move { accept(worker, listener).await });
+    for listener in [listeners.shared, listeners.direct] {
+        let serving = Rc::clone(worker);
+        let serve = move |halves| connection::serve(Rc::clone(&serving), halves);
+        worker.rt.spawn(TaskClass::Latency, accept(Rc::clone(worker), listener, serve));
+    }
+    #[cfg(feature = "kinesis")]
+    if let (Some(listener), Some(options)) = (listeners.kinesis, &worker.options.kinesis) {
+        http::Front::start(worker, options.tls.clone(), kinesis::handle).listen(listener);
     }
     let watching = Rc::clone(worker);
     worker.rt.spawn(TaskClass::Background, async move { watch(watching).await });
@@ -444,7 +466,12 @@ async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supe
     stopped.notify();
 }
 
-async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
+/// Serves the connections of a listener until the node begins to stop.
+pub(super) async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
+    worker: Rc<Worker<R>>,
+    listener: R::Listener,
+    serve: impl Fn((R::ReadHalf, R::WriteHalf)) -> S,
+) {
     loop {
         let accepted = async { Some(listener.accept().await) };
         let drained = async {
@@ -453,10 +480,7 @@ async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
         };
         match future::or(drained, accepted).await {
             None => return,
-            Some(Ok(halves)) => {
-                let serving = connection::serve(Rc::clone(&worker), halves);
-                worker.rt.spawn(TaskClass::Latency, serving);
-            }
+            Some(Ok(halves)) => worker.rt.spawn(TaskClass::Latency, serve(halves)),
             Some(Err(error)) => {
                 // Out of descriptors, or the client is gone already: neither is helped by trying at once.
                 tracing::warn!(%error, "could not accept a connection");

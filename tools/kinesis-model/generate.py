@@ -5,7 +5,8 @@
     tools/kinesis-model/generate.py --check    exits with 1 if they are not what would be written
     tools/kinesis-model/generate.py --model service-2.json[.gz]
 
-Only the standard library is used; botocore is asked for nothing but where its model file lies.
+Only the standard library is used; botocore is asked for nothing but where its model file lies. The committed files come
+from botocore 1.44.8; an older one has an older model, which --check takes for stale.
 """
 
 import argparse

@@ -325,6 +325,7 @@ fn settings() -> StreamSettings {
         mode: CapacityMode::Provisioned,
         distribution: Distribution::PartitionKey,
         warm_throughput_mib: 0,
+        get_records_wait_ms: 0,
     }
 }
 

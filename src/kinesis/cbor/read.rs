@@ -125,7 +125,6 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> reader::Reader<'a> for Reader<'a> {
-    const NUMBER_CLASS: [&'static str; 2] = ["java.lang.Long", "java.lang.Double"];
     const BLOBS_ARE_TEXTS: bool = false;
     /// Whole numbers are milliseconds.
     const MILLIS_OF_INT: i64 = 1;

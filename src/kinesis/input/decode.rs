@@ -1,11 +1,11 @@
-//! Tokens to values, driven by the shape. The messages are those of the service, grammar and all.
+//! Tokens to values, driven by the shape. The messages are those of the service, as far as they were recorded, grammar and
+//! all.
 
 use std::borrow::Cow;
 
 use super::reader::{Malformed, Open, Reader, Token};
 use super::{Input, Value, base64};
 use crate::kinesis::model::{Kind, Shape};
-use crate::kinesis::validate::shown;
 
 /// Why a body is no value of a shape.
 pub(super) enum Fault {
@@ -21,15 +21,12 @@ impl From<Malformed> for Fault {
     }
 }
 
-const LIST_FOUND: &str = "Start of list found where not expected";
-const MAP_FOUND: &str = "Start of structure or map found where not expected.";
-
 /// A whole body, which must be a structure.
 pub(super) fn whole<'a, R: Reader<'a>>(shape: &'static Shape, body: &'a [u8]) -> Result<Input<'a>, Fault> {
     let mut reader = R::new(body)?;
     let input = match reader.token()? {
         Token::Map(open) => structure(&mut reader, shape, open)?,
-        Token::List(_) => return Err(Fault::Type(LIST_FOUND.to_owned())),
+        token @ Token::List(_) => return Err(unexpected(&token, "")),
         _ => return Err(Fault::Malformed),
     };
     reader.end()?;
@@ -58,11 +55,9 @@ fn value<'a, R: Reader<'a>>(reader: &mut R, shape: &'static Shape) -> Result<Opt
         (Kind::List { member, max, .. }, Token::List(open)) => list(reader, member, *max, open)?,
         (Kind::Map { value, max, .. }, Token::Map(open)) => map(reader, value, *max, open)?,
         (Kind::String { .. }, Token::Text(text)) => Value::Text(text),
-        (Kind::Integer { .. }, token) => {
-            Value::Int(int::<R>(token, "Integer")?.clamp(i32::MIN.into(), i32::MAX.into()))
-        }
-        (Kind::Long { .. }, token) => Value::Int(int::<R>(token, "Long")?),
-        (Kind::Boolean, token) => Value::Bool(boolean::<R>(token)?),
+        (Kind::Integer { .. }, token) => Value::Int(int(token, "an Integer")?.clamp(i32::MIN.into(), i32::MAX.into())),
+        (Kind::Long { .. }, token) => Value::Int(int(token, "a Long")?),
+        (Kind::Boolean, token) => Value::Bool(boolean(token)?),
         (Kind::Blob { .. }, Token::Bytes(bytes)) => Value::Blob(bytes),
         (Kind::Blob { .. }, Token::Text(text)) if R::BLOBS_ARE_TEXTS => {
             Value::Blob(Cow::Owned(base64::decode(&text).map_err(Fault::Type)?))
@@ -71,8 +66,8 @@ fn value<'a, R: Reader<'a>>(reader: &mut R, shape: &'static Shape) -> Result<Opt
         (Kind::Structure(_), token) => return Err(unexpected(&token, "Expected null")),
         (Kind::List { .. }, token) => return Err(unexpected(&token, "Expected list or null")),
         (Kind::Map { .. }, token) => return Err(unexpected(&token, "Expected map or null")),
-        (Kind::String { .. }, token) => return Err(inconvertible::<R>(&token, "an String")),
-        (Kind::Blob { .. }, token) => return Err(inconvertible::<R>(&token, "a Blob")),
+        (Kind::String { .. }, token) => return Err(inconvertible(&token, "a String")),
+        (Kind::Blob { .. }, token) => return Err(inconvertible(&token, "a Blob")),
     };
     Ok(Some(value))
 }
@@ -116,58 +111,59 @@ fn map<'a, R: Reader<'a>>(
     Ok(Value::Map { kept, count })
 }
 
-fn int<'a, R: Reader<'a>>(token: Token<'a>, kind: &str) -> Result<i64, Fault> {
+fn int(token: Token<'_>, wanted: &str) -> Result<i64, Fault> {
     match token {
         Token::Int(value) => Ok(value),
         // Cut off, and to the nearest that fits.
         Token::Float(value) if !value.is_nan() => Ok(value as i64),
-        token => Err(inconvertible::<R>(&token, &format!("an {kind}"))),
+        token => Err(inconvertible(&token, wanted)),
     }
 }
 
-fn boolean<'a, R: Reader<'a>>(token: Token<'a>) -> Result<bool, Fault> {
+fn boolean(token: Token<'_>) -> Result<bool, Fault> {
     match token {
         Token::Bool(value) => Ok(value),
-        Token::Text(text) => match text.to_uppercase().as_str() {
-            "TRUE" | "YES" | "1" => Ok(true),
-            "FALSE" | "NO" | "0" => Ok(false),
-            other => Err(Fault::Type(format!("'{}' can not be converted to an Boolean", shown(other)))),
+        Token::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "y" | "t" | "1" => Ok(true),
+            "false" | "no" | "n" | "f" | "0" => Ok(false),
+            _ => Err(inconvertible(&Token::Text(text), "an Boolean")),
         },
-        token => Err(inconvertible::<R>(&token, "an Boolean")),
+        token => Err(inconvertible(&token, "a Boolean")),
     }
 }
 
+/// Times are cut to about 285,000 years around the epoch, so that they are still times in microseconds.
+const MILLIS_MAX: i64 = (1 << 53) - 1;
+
 fn time<'a, R: Reader<'a>>(token: Token<'a>) -> Result<i64, Fault> {
-    match token {
-        Token::Int(value) => Ok(value.saturating_mul(R::MILLIS_OF_INT)),
+    let millis = match token {
+        Token::Int(value) => value.saturating_mul(R::MILLIS_OF_INT),
         // To the nearest millisecond: floats of today's seconds are exact to less than a microsecond.
-        Token::Float(seconds) if !seconds.is_nan() => Ok((seconds * 1_000.0).round() as i64),
-        token => Err(inconvertible::<R>(&token, "milliseconds since epoch")),
-    }
+        Token::Float(seconds) if !seconds.is_nan() => (seconds * 1_000.0).round() as i64,
+        token => return Err(inconvertible(&token, "milliseconds since epoch")),
+    };
+    Ok(millis.clamp(-MILLIS_MAX, MILLIS_MAX))
 }
 
 /// A value that stands where a list, a map or a structure should.
 fn unexpected(token: &Token<'_>, otherwise: &str) -> Fault {
-    Fault::Type(container(token).unwrap_or(otherwise).to_owned())
+    let message = match token {
+        Token::List(_) => "Start of list found where not expected",
+        Token::Map(_) => "Start of structure or map found where not expected.",
+        _ => otherwise,
+    };
+    Fault::Type(message.to_owned())
 }
 
 /// A value that stands where a single value of another type should.
-fn inconvertible<'a, R: Reader<'a>>(token: &Token<'a>, wanted: &str) -> Fault {
-    let class = match token {
-        Token::Bool(_) => "java.lang.Boolean",
-        Token::Int(_) => R::NUMBER_CLASS[0],
-        Token::Float(_) => R::NUMBER_CLASS[1],
-        Token::Bytes(_) => "java.nio.HeapByteBuffer",
-        Token::Text(_) | Token::Null => "java.lang.String",
+fn inconvertible(token: &Token<'_>, wanted: &str) -> Fault {
+    let found = match token {
+        Token::Bool(true) => "TRUE_VALUE",
+        Token::Bool(false) => "FALSE_VALUE",
+        Token::Int(_) | Token::Float(_) => "NUMBER_VALUE",
+        Token::Bytes(_) => "BINARY_VALUE",
+        Token::Text(_) | Token::Null => "STRING_VALUE",
         Token::List(_) | Token::Map(_) => return unexpected(token, ""),
     };
-    Fault::Type(format!("class {class} can not be converted to {wanted}"))
-}
-
-fn container(token: &Token<'_>) -> Option<&'static str> {
-    match token {
-        Token::List(_) => Some(LIST_FOUND),
-        Token::Map(_) => Some(MAP_FOUND),
-        _ => None,
-    }
+    Fault::Type(format!("{found} can not be converted to {wanted}"))
 }

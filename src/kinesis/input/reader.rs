@@ -49,8 +49,6 @@ impl Open {
 /// Reads a body, token by token. Whoever gets a [`Token::List`] calls [`element`](Self::element) until it says false, and
 /// reads a value each time it says true; a [`Token::Map`] likewise with [`key`](Self::key).
 pub(crate) trait Reader<'a>: Sized {
-    /// The classes the service names when a whole and when a broken number stands in a wrong place.
-    const NUMBER_CLASS: [&'static str; 2];
     /// Whether blobs are texts in base64; else they are bytes, and a text is none.
     const BLOBS_ARE_TEXTS: bool;
     /// How many milliseconds a whole number stands for where a time is wanted. Broken numbers are seconds.

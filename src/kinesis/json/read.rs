@@ -215,7 +215,6 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> reader::Reader<'a> for Reader<'a> {
-    const NUMBER_CLASS: [&'static str; 2] = ["com.amazon.coral.value.json.numbers.TruncatingBigNumber"; 2];
     const BLOBS_ARE_TEXTS: bool = true;
     /// Whole numbers are seconds.
     const MILLIS_OF_INT: i64 = 1_000;

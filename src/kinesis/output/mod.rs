@@ -16,7 +16,7 @@
 //! writes them. Members that are absent are simply not written: nothing is ever null.
 
 mod check;
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests;
 
 use std::fmt::{self, Write};

@@ -24,7 +24,7 @@ pub struct DescribeStream<'a> {
 /// Answers a [`DescribeStream`].
 ///
 /// ```text
-/// 0 u64 stream_id   8 str16 name   then u8 status   u64 created_us   64 bytes settings   u64 catalogue_version
+/// 0 u64 stream_id   8 str16 name   then u8 status   u64 created_us   68 bytes settings   u64 catalogue_version
 /// u32 open_shards   u32 scaling_target   u32 consumers   u64 expired_before_us
 /// u32 count, count × { u32 number, u64 group, u128 hash_start, u128 hash_end, u16 worker, u8 state,
 ///                      u32 parent, u32 adjacent_parent, u64 created_us, u64 closed_us, u64 end_offset }   u8 more

@@ -21,13 +21,14 @@ const SETTINGS: StreamSettings = StreamSettings {
     mode: CapacityMode::OnDemand { shards_min: 6, shards_max: 7 },
     distribution: Distribution::Auto,
     warm_throughput_mib: 8,
+    get_records_wait_ms: 9,
 };
 /// [`SETTINGS`], behind retention, record bytes and durability.
 const SETTINGS_REST: &str = "02 0100000000000000 0200000000000000 0300000000000000 0400000000000000 0500000000000000
-    01 06000000 07000000 01 08000000";
+    01 06000000 07000000 01 08000000 09000000";
 /// The same with nothing given.
 const NO_SETTINGS_REST: &str = "00 0000000000000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000
-    00 00000000 00000000 00 00000000";
+    00 00000000 00000000 00 00000000 00000000";
 
 /// Goal: hello and its answer are encoded as committed.
 #[test]
@@ -223,9 +224,10 @@ fn stream_changes() {
         mode: Some(SETTINGS.mode),
         distribution: Some(SETTINGS.distribution),
         warm_throughput_mib: Some(SETTINGS.warm_throughput_mib),
+        get_records_wait_ms: Some(SETTINGS.get_records_wait_ms),
         ..SettingsChange::NONE
     };
-    check(&UpdateStream { name: "s", settings }, &format!("0100 73 7d 30000000 00000000 01 {SETTINGS_REST}"));
+    check(&UpdateStream { name: "s", settings }, &format!("0100 73 fd 30000000 00000000 01 {SETTINGS_REST}"));
     check(
         &UpdateStreamAnswer { settings: SETTINGS, catalogue_version: 8 },
         &format!("18000000 00001000 01 {SETTINGS_REST} 0800000000000000"),
@@ -234,7 +236,6 @@ fn stream_changes() {
     check(&DeleteStreamAnswer { catalogue_version: 8 }, "0800000000000000");
     type Update = UpdateStream<'static>;
     for (start, field) in [
-        ("80 00000000 00000000 00", "given"),
         ("00 01000000 00000000 00", "retention_hours"),
         ("01 01000000 01000000 00", "record_bytes_max"),
         ("01 01000000 00000000 01", "durability"),
@@ -244,15 +245,16 @@ fn stream_changes() {
     }
     let numbers = "0000000000000000".repeat(5);
     for (given, rest, field) in [
-        ("00", format!("01 {numbers} 00 00000000 00000000 00 00000000"), "limits"),
-        ("08", format!("03 {numbers} 00 00000000 00000000 00 00000000"), "limits"),
+        ("00", format!("01 {numbers} 00 00000000 00000000 00 00000000 00000000"), "limits"),
+        ("08", format!("03 {numbers} 00 00000000 00000000 00 00000000 00000000"), "limits"),
         ("08", format!("01 01{} 00 00000000 00000000 00 00000000", &numbers[2..]), "limits"),
-        ("00", format!("00 {numbers} 01 00000000 00000000 00 00000000"), "mode"),
-        ("10", format!("00 {numbers} 02 00000000 00000000 00 00000000"), "mode"),
-        ("10", format!("00 {numbers} 00 01000000 00000000 00 00000000"), "mode"),
-        ("00", format!("00 {numbers} 00 00000000 00000000 01 00000000"), "distribution"),
-        ("20", format!("00 {numbers} 00 00000000 00000000 02 00000000"), "distribution"),
-        ("00", format!("00 {numbers} 00 00000000 00000000 00 01000000"), "warm_throughput_mib"),
+        ("00", format!("00 {numbers} 01 00000000 00000000 00 00000000 00000000"), "mode"),
+        ("10", format!("00 {numbers} 02 00000000 00000000 00 00000000 00000000"), "mode"),
+        ("10", format!("00 {numbers} 00 01000000 00000000 00 00000000 00000000"), "mode"),
+        ("00", format!("00 {numbers} 00 00000000 00000000 01 00000000 00000000"), "distribution"),
+        ("20", format!("00 {numbers} 00 00000000 00000000 02 00000000 00000000"), "distribution"),
+        ("00", format!("00 {numbers} 00 00000000 00000000 00 01000000 00000000"), "warm_throughput_mib"),
+        ("7f", format!("00 {numbers} 00 00000000 00000000 00 00000000 01000000"), "get_records_wait_ms"),
     ] {
         assert_eq!(refused::<Update>(&format!("0100 73 {given} 00000000 00000000 00 {rest}")), field);
     }

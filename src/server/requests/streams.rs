@@ -2,7 +2,7 @@
 
 use super::{Requests, page, translate};
 use crate::catalog::plan::{Plan, Step};
-use crate::catalog::{CatalogError, ReshardOp};
+use crate::catalog::{CatalogError, ReshardOp, Tags};
 use crate::limits::SHARDS_PER_STREAM_MAX;
 use crate::protocol::Opcode;
 use crate::protocol::messages::{
@@ -71,7 +71,8 @@ impl<R: Runtime> Requests<R> {
 
     pub(super) fn create_stream(&self, create: &CreateStream<'_>, correlation: u64) {
         let settings = translate::change(&create.settings);
-        let op = AdminOp::Create { name: create.name.to_owned(), shards: create.shards, settings };
+        let tags = Tags::new();
+        let op = AdminOp::Create { name: create.name.to_owned(), shards: create.shards, settings, tags };
         self.admin(op, Opcode::CreateStream, correlation, move |_, outbox, done| {
             let AdminDone::Stream { stream, version: catalogue_version, .. } = done else { wrong(&done) };
             outbox.answer(Opcode::CreateStream, correlation, &CreateStreamAnswer { stream, catalogue_version });
