@@ -89,8 +89,11 @@ impl Template for Json {
         digits.append_to(out);
         out.extend_from_slice(&self.middle.bytes);
         STANDARD.encode_append(record.data, out);
-        out.extend_from_slice(br#"","PartitionKey":""#);
-        json_text(out, record.key);
+        // In streams that spread records by themselves some have none.
+        if !record.key.is_empty() {
+            out.extend_from_slice(br#"","PartitionKey":""#);
+            json_text(out, record.key);
+        }
         out.extend_from_slice(self.tail);
     }
 }
@@ -131,8 +134,10 @@ impl Template for Cbor {
         out.extend_from_slice(&self.middle.bytes);
         cbor_head(out, BYTES, record.data.len());
         out.extend_from_slice(record.data);
-        out.extend_from_slice(b"\x6cPartitionKey");
-        cbor_text(out, record.key);
+        if !record.key.is_empty() {
+            out.extend_from_slice(b"\x6cPartitionKey");
+            cbor_text(out, record.key);
+        }
         out.extend_from_slice(self.tail);
     }
 }
