@@ -83,8 +83,11 @@ impl Template for Json {
         digits.append_to(out);
         out.extend_from_slice(&self.middle.bytes);
         STANDARD.encode_append(record.data, out);
-        out.extend_from_slice(br#"","PartitionKey":""#);
-        json::write::inside(out, record.key);
+        // In streams that spread records by themselves some have none.
+        if !record.key.is_empty() {
+            out.extend_from_slice(br#"","PartitionKey":""#);
+            json::write::inside(out, record.key);
+        }
         out.extend_from_slice(self.tail);
     }
 }
@@ -118,8 +121,10 @@ impl Template for Cbor {
         digits.append_to(out);
         out.extend_from_slice(&self.middle.bytes);
         cbor::write::blob(out, record.data);
-        out.extend_from_slice(b"\x6cPartitionKey");
-        cbor::write::text(out, record.key);
+        if !record.key.is_empty() {
+            out.extend_from_slice(b"\x6cPartitionKey");
+            cbor::write::text(out, record.key);
+        }
         out.extend_from_slice(self.tail);
     }
 }
