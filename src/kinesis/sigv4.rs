@@ -217,7 +217,7 @@ pub fn verify<'b, H: Headers + ?Sized>(
         Error::new(Code::UnrecognizedClientException, "The security token included in the request is invalid.")
     })?;
     check_scope(&claim.date, date, region, service, terminator)?;
-    let signs_host = claim.signed_headers.split(';').any(|name| name == "host");
+    let signs_host = claim.signed_headers.split(';').any(|name| name == "host" || name == ":authority");
     if !signs_host {
         return Err(invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."));
     }
