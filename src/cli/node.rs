@@ -239,7 +239,7 @@ impl Supervisor for Herald {
 
 /// What the operator reads once the node is ready.
 fn describe(report: &Report, cpus: &[usize], kinesis: Option<&str>, took: Duration) -> String {
-    let Report { node, is_new, listen, direct, streams, opened } = report;
+    let Report { node, is_new, listen, direct, streams, opened, kinesis: _ } = report;
     let mut out = String::new();
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     let cpus = list(&mut cpus.iter().map(ToString::to_string));

@@ -62,6 +62,7 @@ use crate::limits::{
 };
 use crate::runtime::local::Semaphore;
 use crate::runtime::{Runtime, TaskClass};
+use crate::server::node::accept;
 use crate::server::worker::Worker;
 
 /// How often all connections are looked at.
@@ -170,6 +171,13 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
         front
     }
 
+    /// Serves the connections of a listener until the node begins to stop.
+    pub fn listen(self: &Rc<Self>, listener: R::Listener) {
+        let front = Rc::clone(self);
+        let accepting = accept(Rc::clone(&self.worker), listener, move |halves| Rc::clone(&front).serve(halves));
+        self.worker.rt.spawn(TaskClass::Latency, accepting);
+    }
+
     /// Ends connections that wait too long; when the node begins to stop, tells all.
     async fn look(self: Rc<Self>) {
         let mut told = false;
@@ -196,7 +204,7 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
     }
 
     /// Serves a connection until it ends.
-    pub async fn serve(self: Rc<Self>, halves: (R::ReadHalf, R::WriteHalf)) {
+    async fn serve(self: Rc<Self>, halves: (R::ReadHalf, R::WriteHalf)) {
         if self.worker.connections.get() >= CONNECTIONS_PER_WORKER_MAX {
             // Without a word: nobody knows yet whether it speaks TLS.
             tracing::debug!("a connection too many was closed");
@@ -210,6 +218,17 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
     }
 
     async fn converse(self: &Rc<Self>, marks: &Rc<Marks>, socket: &Rc<Socket<R>>) -> Result<(), End> {
+        let result = self.speak(marks, socket).await;
+        let is_ours = !matches!(result, Err(End::Outside(_) | End::Draining));
+        if is_ours && marks.lingers() {
+            socket.finish();
+            drive(marks, socket, Box::pin(poll_fn(|cx| socket.poll_discard(cx))), |_| true).await?;
+        }
+        result
+    }
+
+    /// Finds out what the client speaks, and speaks it until the end.
+    async fn speak(self: &Rc<Self>, marks: &Rc<Marks>, socket: &Rc<Socket<R>>) -> Result<(), End> {
         let mut first = [0; wire::PREFACE.len()];
         let first_bytes = poll_fn(|cx| socket.poll_first(cx, &mut first));
         if drive(marks, socket, Box::pin(first_bytes), leave).await?? == 0 {
@@ -233,26 +252,22 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
         let result = match version {
             Version::One => {
                 let connection = Box::pin(self.http1.serve_connection(wire, service));
-                drive(marks, socket, connection, |connection| {
+                let close = |connection: Pin<&mut http1::Connection<_, _>>| {
                     connection.graceful_shutdown();
                     true
-                })
-                .await?
+                };
+                drive(marks, socket, connection, close).await?
             }
             Version::Two => {
                 marks.framed();
                 let connection = Box::pin(self.http2.serve_connection(wire, service));
-                drive(marks, socket, connection, |connection| {
+                let close = |connection: Pin<&mut http2::Connection<_, _, _>>| {
                     connection.graceful_shutdown();
                     true
-                })
-                .await?
+                };
+                drive(marks, socket, connection, close).await?
             }
         };
-        if marks.lingers() {
-            socket.finish();
-            drive(marks, socket, Box::pin(poll_fn(|cx| socket.poll_discard(cx))), |_| true).await?;
-        }
         result.map_err(End::Http)
     }
 

@@ -13,6 +13,7 @@
 //! | [`leases`], [`pipes`] | who holds what, for how long: stored values, registered consumers |
 //! | [`router`] | records for a stream, each to its shard: shares, their fates, resharding meanwhile |
 //! | [`connection`], [`requests`], [`outbox`], [`subscription`] | one native connection |
+//! | `http` | connections of HTTP/1.1 and HTTP/2, with and without TLS: the transport of the Kinesis API |
 //! | [`failure`] | what can go wrong, and what each protocol says then |
 #![forbid(unsafe_code)]
 

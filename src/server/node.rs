@@ -144,6 +144,8 @@ pub struct Report {
     pub listen: SocketAddr,
     /// Where each worker listens on its own.
     pub direct: Vec<SocketAddr>,
+    /// Where all workers listen for the Kinesis API, if it is on.
+    pub kinesis: Option<SocketAddr>,
     /// Streams there are.
     pub streams: usize,
     /// What opening the shards found, all workers together.
@@ -308,8 +310,13 @@ async fn lead<R: Runtime>(
     admin.finish(&worker).await;
     rt.spawn(TaskClass::Background, Rc::clone(&admin).tend(Rc::clone(&worker)));
     let listen = listeners.shared.local_addr().map_err(|error| listen_error(options.listen, error))?;
+    #[cfg(feature = "kinesis")]
+    let kinesis = listeners.kinesis.as_ref().map(Listener::local_addr).transpose();
+    #[cfg(not(feature = "kinesis"))]
+    let kinesis = Ok(None);
+    let kinesis = kinesis.map_err(|error| listen_error(options.listen, error))?;
     let streams = worker.catalog.borrow().streams().len();
-    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, streams, opened: total });
+    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, kinesis, streams, opened: total });
     serve(&worker, listeners, supervisor).await;
     admin.log().stop().await;
     drop(dir);
@@ -437,15 +444,13 @@ fn receive_all<R: Runtime>(worker: &Rc<Worker<R>>, inboxes: &mut [Option<Inbox<R
 async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supervisor: &impl Supervisor) {
     let stopped = Rc::new(Notify::new());
     for listener in [listeners.shared, listeners.direct] {
-        let (here, serving) = (Rc::clone(worker), Rc::clone(worker));
+        let serving = Rc::clone(worker);
         let serve = move |halves| connection::serve(Rc::clone(&serving), halves);
-        worker.rt.spawn(TaskClass::Latency, async move { accept(here, listener, serve).await });
+        worker.rt.spawn(TaskClass::Latency, accept(Rc::clone(worker), listener, serve));
     }
     #[cfg(feature = "kinesis")]
     if let (Some(listener), Some(options)) = (listeners.kinesis, &worker.options.kinesis) {
-        let front = http::Front::start(worker, options.tls.clone(), kinesis::handle);
-        let (here, serve) = (Rc::clone(worker), move |halves| Rc::clone(&front).serve(halves));
-        worker.rt.spawn(TaskClass::Latency, async move { accept(here, listener, serve).await });
+        http::Front::start(worker, options.tls.clone(), kinesis::handle).listen(listener);
     }
     let watching = Rc::clone(worker);
     worker.rt.spawn(TaskClass::Background, async move { watch(watching).await });
@@ -461,7 +466,8 @@ async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supe
     stopped.notify();
 }
 
-async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
+/// Serves the connections of a listener until the node begins to stop.
+pub(super) async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
     worker: Rc<Worker<R>>,
     listener: R::Listener,
     serve: impl Fn((R::ReadHalf, R::WriteHalf)) -> S,

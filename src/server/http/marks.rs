@@ -128,7 +128,9 @@ impl Marks {
     /// The connection ends by our side. Says whether the client may still be sending, so that closing at once could reset
     /// the connection before the client has read the answer.
     pub(super) fn lingers(&self) -> bool {
-        let lingers = self.unread.get() || self.phase.get() == Phase::Head;
+        // One of HTTP/2 ends in the midst of whatever its client sends.
+        let framed = self.framed.get() && !self.draining.get();
+        let lingers = self.unread.get() || matches!(self.phase.get(), Phase::Head | Phase::Handshake) || framed;
         self.enter(Phase::Lingering);
         lingers
     }
@@ -157,6 +159,8 @@ impl Marks {
         let (most, ended) = match self.phase.get() {
             Phase::Idle => (HTTP_IDLE_US_MAX, Ended::Idle),
             Phase::Handshake => (HANDSHAKE_US_MAX, Ended::TooSlow),
+            // A node that stops does not wait for all of a request that has hardly begun.
+            Phase::Head if self.draining.get() => (HTTP_LINGER_US, Ended::TooSlow),
             Phase::Head => (REQUEST_ARRIVAL_US_MAX, Ended::TooSlow),
             Phase::Lingering => (HTTP_LINGER_US, Ended::Lingered),
             Phase::Busy => return None,
