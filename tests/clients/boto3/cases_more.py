@@ -4,7 +4,7 @@ import json
 import os
 
 from report import KEYED_ENDPOINT, SPACE, equal, true
-from session import arn, client, create, fails, iterator, kinesis, name, read
+from session import arn, client, create, fails, iterator, kinesis, name, read, report
 
 SHARD = "shardId-000000000000"
 
@@ -143,4 +143,10 @@ def account_and_on_demand():
     fails("InvalidArgumentException", lambda: strategy(StreamARN=provisioned, RecordDistributionStrategy="AUTO"))
 
 
-CASES = [errors, signatures, policies, encryption, monitoring, large_records, account_and_on_demand]
+def every_operation_was_called():
+    """Past all other cases: what the model has, but queues and channels, was answered at least once."""
+    everything = {o for o in kinesis.meta.service_model.operation_names if "Queue" not in o and "Channel" not in o}
+    equal(sorted(everything - report.answered), [], "operations that were not answered with success")
+
+
+CASES = [errors, signatures, policies, encryption, monitoring, large_records, account_and_on_demand, every_operation_was_called]

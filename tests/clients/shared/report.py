@@ -25,18 +25,25 @@ class Report:
         self.case = None
         self.calls = {}
         self.failed = 0
+        # All operations answered with success, in whatever case.
+        self.answered = set()
 
     def call(self, operation, encoding, transport, status):
         """The client's hook saw an answer."""
         seen = self.calls.setdefault((operation, encoding, transport), [0, 0])
         seen[0] += 1
-        seen[1] += 200 <= status < 300
+        if 200 <= status < 300:
+            seen[1] += 1
+            self.answered.add(operation)
 
     def measure(self, name, value):
         self.line(measure=name, value=value)
 
     def line(self, **more):
         print(json.dumps({"client": self.client, "scheme": SCHEME, "case": self.case, **more}), flush=True)
+
+    def version(self, version):
+        self.line(version=version)
 
     def run(self, cases):
         """Runs the cases (those named on the command line, or all), and ends the process by what became of them."""
