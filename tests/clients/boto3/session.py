@@ -27,6 +27,9 @@ def client(endpoint=ENDPOINT, key="any", secret="any", **config):
 
 
 def received(event_name, response_dict, **_):
+    # There is no answer where there was no connection; the client says so itself.
+    if response_dict is None:
+        return
     kind = response_dict["headers"].get("content-type", "")
     # SubscribeToShard answers with an event stream; what is in it is JSON.
     encoding = "cbor" if "cbor" in kind else "json"
