@@ -101,10 +101,13 @@ def signatures():
     refused("InvalidSignatureException", lambda: at(now + datetime.timedelta(minutes=20)))
 
     wire = good()
-    response = wire.send("ListStreams", b"{}", path=presigned(wire.host, key, secret), sign=False)
+    response = wire.send("ListStreams", b"{}", {"X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD"})
+    equal(response.status, 200, f"a body that is not signed: {response.read()}")
+    wire = good()
+    response = wire.send("ListStreams", b"{}", path=presigned(wire.host, b"{}", key, secret), sign=False)
     equal(response.status, 200, f"a signature in the query: {response.read()}")
     wire = good()
-    response = wire.send("ListStreams", b"{}", path=presigned(wire.host, key, "wrong"), sign=False)
+    response = wire.send("ListStreams", b"{}", path=presigned(wire.host, b"{}", key, "wrong"), sign=False)
     equal((response.status, b"InvalidSignatureException" in response.read()), (400, True), "a wrong signature in the query")
 
 

@@ -98,13 +98,14 @@ def authorization(headers, path, body, key, secret, now=None):
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     signed = {name.lower(): value for name, value in headers.items()} | {"x-amz-date": stamp}
     names = ";".join(sorted(signed))
-    canonical = "\n".join(["POST", path, "", *(f"{n}:{signed[n]}" for n in sorted(signed)), "", names, hashlib.sha256(body).hexdigest()])
+    digest = signed.get("x-amz-content-sha256", hashlib.sha256(body).hexdigest())
+    canonical = "\n".join(["POST", path, "", *(f"{n}:{signed[n]}" for n in sorted(signed)), "", names, digest])
     scope, signature = sign(canonical, stamp, secret)
     return {"X-Amz-Date": stamp, "Authorization": f"AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders={names}, Signature={signature}"}
 
 
-def presigned(host, key, secret, expires=60):
-    """The path and query that carry a signature instead of headers, for a body that is not signed."""
+def presigned(host, body, key, secret, expires=60):
+    """The path and query that carry a signature instead of headers."""
     stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -114,7 +115,7 @@ def presigned(host, key, secret, expires=60):
         "X-Amz-SignedHeaders": "host",
     }
     text = "&".join(f"{n}={urllib.parse.quote(v, safe='')}" for n, v in sorted(query.items()))
-    _, signature = sign("\n".join(["POST", "/", text, f"host:{host}", "", "host", "UNSIGNED-PAYLOAD"]), stamp, secret)
+    _, signature = sign("\n".join(["POST", "/", text, f"host:{host}", "", "host", hashlib.sha256(body).hexdigest()]), stamp, secret)
     return f"/?{text}&X-Amz-Signature={signature}"
 
 

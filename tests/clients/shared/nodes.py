@@ -1,9 +1,11 @@
-"""Nodes and stand-ins as processes: started, waited for with a deadline, ended by their handles."""
+"""Nodes and stand-ins: started, waited for with a deadline, ended by their handles."""
 
 import os
 import socket
 import subprocess
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 PATIENCE_S = 60
@@ -144,7 +146,7 @@ class Nodes:
 
 
 class Moto(Server):
-    """DynamoDB and CloudWatch for the KCL and the KPL: the server of moto."""
+    """DynamoDB for the KCL: the server of moto."""
 
     def __init__(self, log):
         port = free_port()
@@ -153,3 +155,29 @@ class Moto(Server):
         self.endpoint = f"http://127.0.0.1:{port}"
 
 
+class CloudWatch(BaseHTTPRequestHandler):
+    """Takes metrics and forgets them: moto knows the older protocols of CloudWatch only."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        is_metrics = self.path.endswith("/PutMetricData")
+        self.send_response(200 if is_metrics else 404)
+        self.send_header("smithy-protocol", "rpc-v2-cbor")
+        self.send_header("Content-Type", "application/cbor")
+        self.send_header("Content-Length", "1")
+        self.end_headers()
+        # An empty map.
+        self.wfile.write(b"\xa0")
+
+    def log_message(self, *_):
+        pass
+
+    @classmethod
+    def start(cls):
+        """The server, in a thread, and its endpoint."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), cls)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server, f"http://127.0.0.1:{server.server_address[1]}"

@@ -111,13 +111,22 @@ final class Report {
             public void afterTransmission(Context.AfterTransmission context, ExecutionAttributes attributes) {
                 String kind = context.httpRequest().firstMatchingHeader("Content-Type").orElse("");
                 String operation = attributes.getAttribute(SdkExecutionAttribute.OPERATION_NAME);
-                synchronized (calls) {
-                    int[] seen = calls.computeIfAbsent(List.of(operation, kind.contains("cbor") ? "cbor" : "json", transport), key -> new int[2]);
-                    seen[0]++;
-                    seen[1] += context.httpResponse().isSuccessful() ? 1 : 0;
-                }
+                count(operation, kind.contains("cbor") ? "cbor" : "json", transport, context.httpResponse().isSuccessful());
             }
         };
+    }
+
+    /** For a client that has no hook: what it must have called, and got answered. */
+    void called(String operation, String encoding, String transport) {
+        count(operation, encoding, transport, true);
+    }
+
+    private void count(String operation, String encoding, String transport, boolean answered) {
+        synchronized (calls) {
+            int[] seen = calls.computeIfAbsent(List.of(operation, encoding, transport), key -> new int[2]);
+            seen[0]++;
+            seen[1] += answered ? 1 : 0;
+        }
     }
 
     static void check(boolean condition, String what) {
