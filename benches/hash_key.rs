@@ -15,6 +15,16 @@ fn hash_key(c: &mut Criterion) {
             b.iter(|| HashKey::of(black_box(key.as_bytes())));
         });
     }
+    // As many keys as one PutRecords brings.
+    let keys: Vec<_> = (0..500).map(|n| format!("device-{n:09}")).collect();
+    let mut hashes = Vec::new();
+    group.throughput(Throughput::Elements(keys.len() as u64));
+    group.bench_function("500_keys_of_16", |b| {
+        b.iter(|| {
+            hashes.clear();
+            HashKey::of_each(black_box(&keys).iter().map(|key| key.as_bytes()), &mut hashes);
+        });
+    });
     group.finish();
 }
 

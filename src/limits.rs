@@ -98,6 +98,9 @@ pub const AWS_SCALINGS_PER_DAY: usize = 10;
 /// With limits = aws: how often the mode of a stream can be switched in 24 hours.
 pub const AWS_MODE_SWITCHES_PER_DAY: usize = 2;
 
+/// With limits = aws: how often a key for encryption can be set in 24 hours, and how often encryption can be stopped.
+pub const AWS_ENCRYPTION_CHANGES_PER_DAY: usize = 25;
+
 /// The clock of a node is at the year 10,000 at most: later times can be added to without running over.
 pub const WALL_US_MAX: u64 = 253_402_300_800_000_000;
 
@@ -153,11 +156,17 @@ pub const QUIET_HINT_AFTER_US: u64 = 100_000;
 /// A get or a push hands out this much at most, one frame more than that only if it is the first.
 pub const READ_BYTES_MAX: u32 = 4 << 20;
 
+/// A GetRecords hands out this much at most, as in Kinesis: 10 MiB.
+pub const GET_RECORDS_BYTES_MAX: u32 = 10 << 20;
+
 /// Records that one get hands out at most in a stream with `limits = aws`, in whole frames and at least one.
 pub const AWS_GET_RECORDS_MAX: u64 = 10_000;
 
 /// A get waits this long for records at most.
 pub const GET_WAIT_MS_MAX: u32 = 20_000;
+
+/// An empty GetRecords of the HTTP front end waits this long for a commit at most, whatever its stream is set to.
+pub const GET_RECORDS_WAIT_MS_MAX: u32 = GET_WAIT_MS_MAX;
 
 /// Credit that a subscription can hold at most, in bytes.
 pub const SUBSCRIBE_CREDIT_BYTES_MAX: u32 = 64 << 20;
@@ -172,8 +181,12 @@ pub const ANSWER_BODY_BYTES_MAX: u32 = READ_BYTES_MAX + FRAME_BODY_BYTES_MAX + 1
 /// Records in one put by partition key: each is routed and answered by itself, so its work is per record.
 pub const PUT_KEYED_RECORDS_MAX: u32 = 10_000;
 
-/// Streams or shards in one page of a listing.
+/// Streams or consumers in one page of a listing.
 pub const PAGE_MAX: u32 = 1_000;
+
+/// Shards in one page of a description: all the open ones of any stream, so that one answer is a whole map to route by. It
+/// takes three quarters of [`ARGS_BYTES_MAX`].
+pub const SHARD_PAGE_MAX: u32 = SHARDS_PER_STREAM_MAX;
 
 /// Operations in the plan of one scaling: at most every inner boundary of the old shards and of the new ones.
 pub const SCALE_STEPS_MAX: usize = 2 * SHARDS_PER_STREAM_MAX as usize;
@@ -245,6 +258,43 @@ pub const HANDSHAKE_US_MAX: u64 = 10_000_000;
 /// A client that takes none of its answers for this long is disconnected.
 pub const SEND_STALL_US_MAX: u64 = 60_000_000;
 
+/// Largest body of an HTTP request, before and after decompression. `PutRecords` of 10 MiB is 13.4 MiB of JSON; more than this is
+/// answered with 413.
+pub const HTTP_BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Largest head of an HTTP request. A signed one is under 1 KiB; session tokens and signed queries add some KiB.
+pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// Requests up to this size need none of the budget for arriving ones; an HTTP connection has so much of its own.
+pub const HTTP_FREE_BYTES: usize = 64 << 10;
+
+/// Bytes of an HTTP/1.1 connection that were received and not looked at. It is also what an idle connection keeps of its
+/// buffer in the worst case; one that never sent much keeps 8 KiB.
+pub const HTTP_READ_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of one HTTP/2 stream that a client may send before we have taken them in: at 1 ms of round trip that is 1 GB/s, so
+/// that the largest body is not held up by the window.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same for all streams of a connection together: what a connection holds at most of bodies that wait for the budget.
+/// Twice the window of a stream, so that one that waits does not hold up the others.
+pub const HTTP2_WINDOW_BYTES: u32 = 2 << 20;
+
+/// Streams of one HTTP/2 connection. A consumer of the largest stream may read every shard through one connection, a stream
+/// each, for minutes. An idle one costs about 2 KiB.
+pub const HTTP2_STREAMS_MAX: u32 = SHARDS_PER_STREAM_MAX;
+
+/// Requests that one worker answers at a time over HTTP, streams of events among them; one more is answered with 503. With heads
+/// of [`HTTP_HEAD_BYTES_MAX`] that is 1.6 GiB in the worst case, with those of the SDKs a tenth of it.
+pub const HTTP_REQUESTS_PER_WORKER_MAX: usize = 50_000;
+
+/// An HTTP connection without a request is closed after this long. Longer than clients keep idle connections, so that a
+/// client hardly ever meets a closing one; still, what vanished without a word is forgotten.
+pub const HTTP_IDLE_US_MAX: u64 = 900_000_000;
+
+/// How long a client that is still sending may take to read why its connection ends.
+pub const HTTP_LINGER_US: u64 = 1_000_000;
+
 /// Tail frames that a worker keeps in memory for readers, all shards together.
 pub const TAIL_CACHE_BYTES: usize = 128 << 20;
 
@@ -270,4 +320,8 @@ const _: () = {
     assert!(SHARDS_PER_STREAM_MAX as usize <= SHARDS_MAX);
     assert!(POLICY_BYTES_MAX <= u16::MAX as usize);
     assert!(STORE_VALUE_BYTES_MAX <= u16::MAX as usize);
+    assert!(HTTP_BODY_BYTES_MAX > RECORD_BYTES_MAX as usize / 3 * 4 + (1 << 20));
+    assert!(HTTP_BODY_BYTES_MAX <= RECEIVE_BUDGET_BYTES / 8);
+    assert!(HTTP2_WINDOW_BYTES >= HTTP2_STREAM_WINDOW_BYTES);
+    assert!(HTTP_READ_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 };

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+mod md5;
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -134,8 +136,25 @@ impl HashKey {
     /// The hash key of a partition key.
     #[must_use]
     pub fn of(partition_key: &[u8]) -> Self {
-        use md5::Digest;
-        Self(u128::from_be_bytes(md5::Md5::digest(partition_key).into()))
+        Self(md5::one(partition_key))
+    }
+
+    /// Appends the hash keys of many partition keys, in their order: several times faster than one by one, and the more so
+    /// the fewer are longer than 55 bytes.
+    pub fn of_each<'a>(partition_keys: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<Self>) {
+        let mut keys = partition_keys.into_iter();
+        let mut group: [&[u8]; md5::LANES] = [&[]; md5::LANES];
+        loop {
+            let mut count = 0;
+            for (place, key) in group.iter_mut().zip(&mut keys) {
+                *place = key;
+                count += 1;
+            }
+            out.extend(md5::each(&group[..count])[..count].iter().copied().map(Self));
+            if count < group.len() {
+                return;
+            }
+        }
     }
 }
 
@@ -248,6 +267,19 @@ mod tests {
     fn hash_key_is_big_endian_md5() {
         // RFC 1321, appendix A.5: MD5("a").
         assert_eq!(HashKey::of(b"a").0, 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661);
+    }
+
+    /// Goal: many hash keys at a time are those of each, in order, whatever their number.
+    #[test]
+    fn many_hash_keys_are_those_of_each() {
+        let keys: Vec<_> = (0..100).map(|n| "k".repeat(n)).collect();
+        for count in 0..keys.len() {
+            let mut hashes = vec![HashKey(7)];
+            HashKey::of_each(keys[..count].iter().map(|key| key.as_bytes()), &mut hashes);
+            let each: Vec<_> = keys[..count].iter().map(|key| HashKey::of(key.as_bytes())).collect();
+            assert_eq!(hashes[0], HashKey(7));
+            assert_eq!(hashes[1..], each);
+        }
     }
 
     /// Goal: names and codes of durability levels agree in both directions.

@@ -50,6 +50,11 @@ fn streams_come_and_go() {
     let updated = node.run(&["stream", "update", "orders", "--retention", "48h", "--durability", "interval"]).code(0);
     assert_eq!(updated.out, "orders: retention 48 h\norders: durability interval\n");
     node.run(&["stream", "update", "orders"]).code(2);
+    let updated = node.run(&["stream", "update", "orders", "--get-records-wait", "200ms"]).code(0);
+    assert_eq!(updated.out, "orders: get wait 200 ms\n");
+    node.run(&["stream", "update", "orders", "--get-records-wait", "21s"]).code(2).complains(&["20000ms"]);
+    assert_eq!(node.run(&["stream", "describe", "orders", "--json"]).code(0).json()[0]["get_records_wait_ms"], 200);
+    assert!(node.run(&["stream", "describe", "orders"]).code(0).out.contains("get wait      200 ms"));
 
     node.run(&["stream", "delete", "orders"]).code(2).complains(&["--yes"]);
     assert_eq!(node.run(&["stream", "delete", "orders", "--yes"]).code(0).out, "deleted orders\n");

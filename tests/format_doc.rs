@@ -267,7 +267,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("ForgetShards", Command::ForgetShards { stream, shards: shards() }),
         ("ScaleDone", Command::ScaleDone { stream }),
         ("TagStream", Command::TagStream { stream, consumer: None, set: team(), remove: vec!["old".to_owned()] }),
-        ("SetEncryption", Command::SetEncryption { stream, key_id: Some("alias/a".to_owned()) }),
+        ("SetEncryption", Command::SetEncryption { stream, key_id: Some("alias/a".to_owned()), now: ARRIVAL }),
         ("SetMonitoring", Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }),
         ("SetPolicy", Command::SetPolicy { stream, consumer: Some(consumer), policy: Some("{}".to_owned()) }),
         (

@@ -87,7 +87,7 @@ class Node:
 
     def start(self):
         log = open(self.log, "ab")
-        command = [self.binary, "serve", "--data", self.data, "--listen", self.address]
+        command = [self.binary, "serve", "--data", self.data, "--listen", self.address, "--kinesis-listen", "none"]
         # A CI disk may be nearly full; the thresholds are not what is tested here.
         command += ["--disk-warn", "0", "--disk-slow", "0", "--disk-refuse", "0"]
         self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())

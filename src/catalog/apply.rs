@@ -13,7 +13,7 @@ use crate::catalog::settings::SettingsChange;
 use crate::catalog::shard::{Shard, ShardState};
 use crate::catalog::state::Catalog;
 use crate::catalog::stream::{Status, Stream, Times};
-use crate::limits::{AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY};
+use crate::limits::{AWS_ENCRYPTION_CHANGES_PER_DAY, AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY};
 use crate::types::{Offset, ShardNumber, StreamId, WallUs, WorkerId};
 
 impl Catalog {
@@ -49,9 +49,17 @@ impl Catalog {
                 tags.extend(set.clone());
                 vec![Event::MetadataUpdated { stream: *stream }]
             }
-            Command::SetEncryption { stream, key_id } => {
+            Command::SetEncryption { stream, key_id, now } => {
                 let encryption = key_id.clone().map(|key_id| Encryption { key_id });
-                self.stream_mut(*stream).metadata.encryption = encryption;
+                let stream_mut = self.stream_mut(*stream);
+                if stream_mut.metadata.encryption != encryption {
+                    let times = match encryption {
+                        Some(_) => &mut stream_mut.encryption_starts,
+                        None => &mut stream_mut.encryption_stops,
+                    };
+                    times.note(*now, AWS_ENCRYPTION_CHANGES_PER_DAY);
+                }
+                stream_mut.metadata.encryption = encryption;
                 vec![Event::MetadataUpdated { stream: *stream }]
             }
             Command::SetMonitoring { stream, metrics } => {
@@ -100,6 +108,8 @@ impl Catalog {
             scaling: None,
             scalings: Times::default(),
             mode_switches: Times::default(),
+            encryption_starts: Times::default(),
+            encryption_stops: Times::default(),
             metadata: Metadata { tags: create.tags.clone(), ..Metadata::default() },
             consumers: BTreeMap::new(),
             next_shard: ShardNumber(count),

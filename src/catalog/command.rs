@@ -109,6 +109,8 @@ pub enum Command {
         stream: StreamId,
         /// The key; `None` for no encryption.
         key_id: Option<String>,
+        /// When.
+        now: WallUs,
     },
     /// Notes which metrics are wanted for each shard.
     SetMonitoring {
@@ -219,7 +221,10 @@ impl Command {
                 check_tags(set)?;
                 remove.iter().try_for_each(|key| check_tag_key(key))
             }
-            Self::SetEncryption { key_id, .. } => key_id.as_deref().map_or(Ok(()), check_key_id),
+            Self::SetEncryption { key_id, now, .. } => {
+                check_time(*now)?;
+                key_id.as_deref().map_or(Ok(()), check_key_id)
+            }
             Self::SetPolicy { policy, .. } => policy.as_deref().map_or(Ok(()), check_policy),
             Self::RegisterConsumer { name, tags, now, .. } => {
                 check_consumer_name(name)?;

@@ -5,7 +5,7 @@
 //!  1 CreateStream        str16 name   u32 shards   settings   u64 now, in us   u16 workers   tags
 //!  2 ActivateStream      u64 stream
 //!  3 UpdateStream        u64 stream   u64 now   u8 fields, then those, in this order: 1 retention, 2 record size,
-//!                        4 durability, 8 limits, 16 mode, 32 distribution, 64 warm throughput
+//!                        4 durability, 8 limits, 16 mode, 32 distribution, 64 warm throughput, 128 get records wait
 //!  4 DeleteStream        u64 stream   u8 enforce
 //!  5 ForgetStream        u64 stream
 //! 16 Reshard             u64 stream   u8 by node   u64 now   u16 workers
@@ -17,7 +17,7 @@
 //! 21 ForgetShards        u64 stream   list of: u32 shard
 //! 22 ScaleDone           u64 stream
 //! 24 TagStream           u64 stream   option of: u64 consumer   tags to set   list of: str16 key to remove
-//! 25 SetEncryption       u64 stream   option of: str16 key
+//! 25 SetEncryption       u64 stream   u64 now   option of: str16 key
 //! 26 SetMonitoring       u64 stream   u8 metrics
 //! 27 SetPolicy           u64 stream   option of: u64 consumer   option of: str16 policy
 //! 32 RegisterConsumer    u64 stream   str16 name   tags   u64 now
@@ -32,6 +32,8 @@
 //! The frame around it carries the checksum. A kind this build does not know ends the replay with an error: a copy that
 //! skipped it would not be a copy any more. Version 1 had kinds 1 to 5 only: CreateStream without tags, UpdateStream
 //! without the time and with fields 1 to 4, DeleteStream without a flag, settings without limits, mode and distribution.
+//! Version 2 had settings without the wait of an empty GetRecords, UpdateStream without its field, SetEncryption without the
+//! time.
 
 use bytes::Bytes;
 
@@ -47,8 +49,8 @@ use crate::catalog::store::{Expect, Name, StoreCommand};
 use crate::codec::{DecodeError, Reader, Write};
 use crate::types::{HashKey, Offset, ShardNumber, StreamId, WallUs, WorkerId};
 
-/// Version of the encoding that is written. Version 1 is read as well.
-const VERSION: u8 = 2;
+/// Version of the encoding that is written. Those before it are read as well.
+const VERSION: u8 = 3;
 
 const CREATE_STREAM: u8 = 1;
 const ACTIVATE_STREAM: u8 = 2;
@@ -136,8 +138,9 @@ impl Command {
                 put_tags(out, set);
                 put_list(out, remove, |out, key| out.put_bytes16(key.as_bytes()));
             }
-            Self::SetEncryption { stream, key_id } => {
+            Self::SetEncryption { stream, key_id, now } => {
                 out.put_u64(stream.0);
+                out.put_u64(now.0);
                 put_text_option(out, key_id.as_deref());
             }
             Self::SetMonitoring { stream, metrics } => {
@@ -255,7 +258,9 @@ fn read_of_stream(r: &mut Reader<'_>, kind: u8, version: u16) -> Result<Command,
             remove: read_list(r, 2, "tag keys", |r| read_text(r, "tag key"))?,
         },
         SET_ENCRYPTION => {
-            Command::SetEncryption { stream: read_stream(r)?, key_id: read_text_option(r, "encryption key")? }
+            let stream = read_stream(r)?;
+            let now = if version < 3 { WallUs(0) } else { read_time(r)? };
+            Command::SetEncryption { stream, key_id: read_text_option(r, "encryption key")?, now }
         }
         SET_MONITORING => Command::SetMonitoring { stream: read_stream(r)?, metrics: read_metrics(r)? },
         SET_POLICY => Command::SetPolicy {

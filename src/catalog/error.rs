@@ -9,10 +9,10 @@ use crate::catalog::shard::ShardState;
 use crate::catalog::store::StoreError;
 use crate::catalog::stream::Status;
 use crate::limits::{
-    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, CONSUMER_NAME_BYTES_MAX, KMS_KEY_ID_BYTES_MAX, POLICY_BYTES_MAX,
-    RECORD_BYTES_MAX, RECORD_BYTES_MIN, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_MAX, SHARDS_PER_STREAM_MAX,
-    STREAM_NAME_BYTES_MAX, STREAMS_MAX, TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, WARM_THROUGHPUT_MIB_MAX,
-    WORKERS_MAX,
+    AWS_ENCRYPTION_CHANGES_PER_DAY, AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, CONSUMER_NAME_BYTES_MAX,
+    GET_RECORDS_WAIT_MS_MAX, KMS_KEY_ID_BYTES_MAX, POLICY_BYTES_MAX, RECORD_BYTES_MAX, RECORD_BYTES_MIN,
+    RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STREAM_NAME_BYTES_MAX, STREAMS_MAX,
+    TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX, WARM_THROUGHPUT_MIB_MAX, WORKERS_MAX,
 };
 use crate::types::{HashKey, ShardNumber, StreamId, WallUs, WorkerId};
 
@@ -106,6 +106,12 @@ pub enum CatalogError {
         /// What was asked for.
         mib: u32,
     },
+    /// An empty GetRecords would wait too long.
+    #[error("a wait of {wait_ms} ms for an empty GetRecords: up to {GET_RECORDS_WAIT_MS_MAX} are possible")]
+    GetRecordsWait {
+        /// What was asked for.
+        wait_ms: u32,
+    },
     /// The settings make no sense together.
     #[error("{why}")]
     Conflict {
@@ -123,6 +129,12 @@ pub enum CatalogError {
     /// The stream's mode was switched too often.
     #[error("the mode of a stream can be switched {AWS_MODE_SWITCHES_PER_DAY} times in 24 hours with limits = aws")]
     ModeSwitches,
+    /// The encryption of the stream was changed too often.
+    #[error(
+        "a key for the encryption of a stream can be set {AWS_ENCRYPTION_CHANGES_PER_DAY} times in 24 hours with limits = aws, \
+         and encryption stopped as often"
+    )]
+    EncryptionChanges,
     /// The stream has no shard with this number, or not any more.
     #[error("stream {name} has no shard {shard}")]
     ShardUnknown {
@@ -276,7 +288,10 @@ impl CatalogError {
         match self {
             // Creating and resharding end by themselves, a day passes, and so does a lease.
             Self::StatusWrong { status, .. } => matches!(status, Status::Creating | Status::Updating),
-            Self::ModeSwitches | Self::Scalings | Self::Store(StoreError::LeaseHeld { .. }) => true,
+            Self::ModeSwitches
+            | Self::EncryptionChanges
+            | Self::Scalings
+            | Self::Store(StoreError::LeaseHeld { .. }) => true,
             // Numbers are never reused; the others are the caller's to correct, or need somebody to delete something.
             Self::NameInvalid
             | Self::NameTaken { .. }
@@ -292,6 +307,7 @@ impl CatalogError {
             | Self::Clock { .. }
             | Self::Bounds { .. }
             | Self::WarmThroughput { .. }
+            | Self::GetRecordsWait { .. }
             | Self::Conflict { .. }
             | Self::ModeWrong { .. }
             | Self::ShardUnknown { .. }

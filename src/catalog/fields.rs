@@ -5,6 +5,7 @@
 //!           u8 limits: 0 none, 1 aws, 2 custom   u8 mode: 0 provisioned, 1 on-demand   u8 distribution: 0 keys, 1 auto
 //!           if custom:    u32 records/s in   u64 bytes/s in   u32 gets/s   u64 bytes/s out   u64 bytes/s per consumer
 //!           if on-demand: u32 fewest shards  u32 most shards  u32 warm throughput, in MiB/s
+//!           u32 wait of an empty GetRecords, in ms
 //! tags:     u16 count, by key; each: str16 key   str16 value
 //! option:   u8 0 or 1   the field, if 1
 //! list:     u32 count   that many fields
@@ -32,6 +33,7 @@ const HAS_LIMITS: u8 = 8;
 const HAS_MODE: u8 = 16;
 const HAS_DISTRIBUTION: u8 = 32;
 const HAS_WARM_THROUGHPUT: u8 = 64;
+const HAS_GET_RECORDS_WAIT: u8 = 128;
 
 pub(super) fn put_settings(out: &mut impl Write, settings: &Settings) {
     out.put_u32(settings.retention_hours);
@@ -45,9 +47,11 @@ pub(super) fn put_settings(out: &mut impl Write, settings: &Settings) {
     if settings.mode.is_on_demand() {
         out.put_u32(settings.warm_throughput_mib);
     }
+    out.put_u32(settings.get_records_wait_ms);
 }
 
-/// Settings of any version: those of version 1 end with three bytes of zeros, which mean the same.
+/// Settings of any version: those of version 1 end with three bytes of zeros, which mean the same; those of version 2 have
+/// no wait.
 pub(super) fn read_settings(r: &mut Reader<'_>, version: u16) -> Result<Settings, DecodeError> {
     let retention_hours = r.u32("retention")?;
     let record_bytes_max = r.u32("record size")?;
@@ -65,8 +69,17 @@ pub(super) fn read_settings(r: &mut Reader<'_>, version: u16) -> Result<Settings
     let limits = read_custom_limits(r, limits, limits_at)?;
     let mode = read_bounds(r, mode, mode_at)?;
     let warm_throughput_mib = if mode.is_on_demand() { r.u32("warm throughput")? } else { 0 };
-    let settings =
-        Settings { retention_hours, record_bytes_max, durability, limits, mode, distribution, warm_throughput_mib };
+    let get_records_wait_ms = if version < 3 { 0 } else { r.u32("get records wait")? };
+    let settings = Settings {
+        retention_hours,
+        record_bytes_max,
+        durability,
+        limits,
+        mode,
+        distribution,
+        warm_throughput_mib,
+        get_records_wait_ms,
+    };
     match settings.conflict() {
         None => Ok(settings),
         Some(_) => Err(DecodeError::Invalid { what: "distribution", offset: distribution_at, value: 1 }),
@@ -82,7 +95,8 @@ pub(super) fn put_change(out: &mut impl Write, change: &SettingsChange) {
             | field(change.limits.is_some(), HAS_LIMITS)
             | field(change.mode.is_some(), HAS_MODE)
             | field(change.distribution.is_some(), HAS_DISTRIBUTION)
-            | field(change.warm_throughput_mib.is_some(), HAS_WARM_THROUGHPUT),
+            | field(change.warm_throughput_mib.is_some(), HAS_WARM_THROUGHPUT)
+            | field(change.get_records_wait_ms.is_some(), HAS_GET_RECORDS_WAIT),
     );
     if let Some(hours) = change.retention_hours {
         out.put_u32(hours);
@@ -107,11 +121,17 @@ pub(super) fn put_change(out: &mut impl Write, change: &SettingsChange) {
     if let Some(mib) = change.warm_throughput_mib {
         out.put_u32(mib);
     }
+    if let Some(ms) = change.get_records_wait_ms {
+        out.put_u32(ms);
+    }
 }
 
 pub(super) fn read_change(r: &mut Reader<'_>, version: u16) -> Result<SettingsChange, DecodeError> {
-    let known =
-        if version == 1 { HAS_RETENTION | HAS_RECORD_BYTES | HAS_DURABILITY } else { (HAS_WARM_THROUGHPUT << 1) - 1 };
+    let known = match version {
+        1 => HAS_RETENTION | HAS_RECORD_BYTES | HAS_DURABILITY,
+        2 => HAS_GET_RECORDS_WAIT - 1,
+        _ => u8::MAX,
+    };
     let offset = r.offset();
     let fields = r.u8("update fields")?;
     if fields == 0 || fields & !known != 0 {
@@ -138,6 +158,7 @@ pub(super) fn read_change(r: &mut Reader<'_>, version: u16) -> Result<SettingsCh
             .transpose()?,
         distribution: has(HAS_DISTRIBUTION).then(|| read_distribution(r)).transpose()?,
         warm_throughput_mib: has(HAS_WARM_THROUGHPUT).then(|| r.u32("warm throughput")).transpose()?,
+        get_records_wait_ms: has(HAS_GET_RECORDS_WAIT).then(|| r.u32("get records wait")).transpose()?,
     })
 }
 

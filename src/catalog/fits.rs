@@ -15,8 +15,8 @@ use crate::catalog::shard::{Shard, ShardState};
 use crate::catalog::state::Catalog;
 use crate::catalog::stream::{Status, Stream};
 use crate::limits::{
-    AWS_CONSUMERS_PER_STREAM, AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, CONSUMERS_PER_STREAM_MAX, SHARDS_MAX,
-    SHARDS_PER_STREAM_MAX, STREAMS_MAX, TAGS_MAX,
+    AWS_CONSUMERS_PER_STREAM, AWS_ENCRYPTION_CHANGES_PER_DAY, AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY,
+    CONSUMERS_PER_STREAM_MAX, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STREAMS_MAX, TAGS_MAX,
 };
 use crate::types::{Offset, ShardNumber, StreamId, WallUs};
 
@@ -142,6 +142,13 @@ impl Catalog {
                     Limits::None | Limits::Custom(_) => CONSUMERS_PER_STREAM_MAX,
                 };
                 if stream.consumers.len() >= max { Err(CatalogError::ConsumersFull { max }) } else { Ok(()) }
+            }
+            Command::SetEncryption { stream: id, key_id, now } => {
+                let stream = stream(id);
+                let changes = stream.encryption_changes(key_id.as_deref());
+                let counts = stream.settings.limits == Limits::Aws && changes.is_some();
+                let often = changes.is_some_and(|times| times.in_last_day(*now) >= AWS_ENCRYPTION_CHANGES_PER_DAY);
+                if counts && often { Err(CatalogError::EncryptionChanges) } else { Ok(()) }
             }
             Command::Store(command) => Ok(self.store.admits(command)?),
             _ => Ok(()),

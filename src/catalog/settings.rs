@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::catalog::error::CatalogError;
 use crate::limits::{
-    ON_DEMAND_SHARDS, ON_DEMAND_SHARDS_MAX_DEFAULT, ON_DEMAND_SHARDS_MIN_DEFAULT, RECORD_BYTES_DEFAULT,
-    RECORD_BYTES_MAX, RECORD_BYTES_MIN, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN, SHARDS_PER_STREAM_MAX,
-    WARM_THROUGHPUT_MIB_MAX,
+    GET_RECORDS_WAIT_MS_MAX, ON_DEMAND_SHARDS, ON_DEMAND_SHARDS_MAX_DEFAULT, ON_DEMAND_SHARDS_MIN_DEFAULT,
+    RECORD_BYTES_DEFAULT, RECORD_BYTES_MAX, RECORD_BYTES_MIN, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN,
+    SHARDS_PER_STREAM_MAX, WARM_THROUGHPUT_MIB_MAX,
 };
 use crate::types::Durability;
 
@@ -29,6 +29,8 @@ pub struct Settings {
     pub distribution: Distribution,
     /// MiB per second that the stream is ready to take at once, 0 for none in particular. On-demand streams only.
     pub warm_throughput_mib: u32,
+    /// How long a GetRecords of the HTTP front end that finds nothing waits for a commit, in milliseconds. 0: not at all.
+    pub get_records_wait_ms: u32,
 }
 
 /// How much each shard of a stream takes and gives.
@@ -98,6 +100,7 @@ impl Default for Settings {
             mode: Mode::default(),
             distribution: Distribution::default(),
             warm_throughput_mib: 0,
+            get_records_wait_ms: 0,
         }
     }
 }
@@ -146,6 +149,7 @@ impl Settings {
             record_bytes_max: Some(self.record_bytes_max),
             mode: Some(self.mode),
             warm_throughput_mib: Some(self.warm_throughput_mib),
+            get_records_wait_ms: Some(self.get_records_wait_ms),
             ..SettingsChange::default()
         };
         all.check_limits()?;
@@ -242,6 +246,8 @@ pub struct SettingsChange {
     pub distribution: Option<Distribution>,
     /// MiB per second that the stream is ready to take at once.
     pub warm_throughput_mib: Option<u32>,
+    /// How long an empty GetRecords waits for a commit, in milliseconds.
+    pub get_records_wait_ms: Option<u32>,
 }
 
 impl SettingsChange {
@@ -268,6 +274,7 @@ impl SettingsChange {
             mode,
             distribution: self.distribution.unwrap_or(distribution),
             warm_throughput_mib: self.warm_throughput_mib.unwrap_or(warm_throughput_mib),
+            get_records_wait_ms: self.get_records_wait_ms.unwrap_or(settings.get_records_wait_ms),
         }
     }
 
@@ -298,6 +305,11 @@ impl SettingsChange {
             && mib > WARM_THROUGHPUT_MIB_MAX
         {
             return Err(CatalogError::WarmThroughput { mib });
+        }
+        if let Some(wait_ms) = self.get_records_wait_ms
+            && wait_ms > GET_RECORDS_WAIT_MS_MAX
+        {
+            return Err(CatalogError::GetRecordsWait { wait_ms });
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! 88 list of streams, by number:
 //!   u64 number   str16 name   u64 created, in us   settings   u8 status   3 bytes zero   u64 expired before, in us
 //!   u32 scaling target, or 0   list of u64 times of scalings   list of u64 times of switches of the mode
+//!   list of u64 times of keys set for encryption   list of u64 times of encryption stopped
 //!   tags   option of: str16 encryption key   u8 metrics   option of: str16 policy
 //!   list of consumers, by name:
 //!     u64 number   str16 name   u64 created, in us   tags   option of: str16 policy
@@ -22,6 +23,7 @@
 //! ```
 //! Composite fields are as in `fields`. Version 1 has no fields from 64 to 87, none of a stream between its status and its
 //! next shard, settings without limits, mode and distribution, all shards open (a zero instead of the state), and no spaces.
+//! Version 2 has settings without the wait of an empty GetRecords, and no times of encryption.
 //!
 //! Zeros may follow, so that the file can end on a block. Decoding checks every invariant of the state, but no limit: a
 //! build with tighter ones must still start.
@@ -47,8 +49,8 @@ use crate::types::{FrameIndex, GroupId, HashKey, Offset, ShardNumber, StreamId, 
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MSC1");
 
-/// Version of the encoding that is written. Version 1 is read as well.
-const VERSION: u16 = 2;
+/// Version of the encoding that is written. Those before it are read as well.
+const VERSION: u16 = 3;
 
 /// Where the part under the checksum starts.
 const SUMMED_FROM: usize = 8;
@@ -177,7 +179,8 @@ fn put_stream(out: &mut Vec<u8>, stream: &Stream) {
     out.put(&[stream.status as u8, 0, 0, 0]);
     out.put_u64(stream.expired_before.0);
     out.put_u32(stream.scaling.unwrap_or(0));
-    for Times(times) in [&stream.scalings, &stream.mode_switches] {
+    let changes = [&stream.encryption_starts, &stream.encryption_stops];
+    for Times(times) in [&stream.scalings, &stream.mode_switches].into_iter().chain(changes) {
         put_list(out, times, |out, time| out.put_u64(time.0));
     }
     put_metadata(out, &stream.metadata);
@@ -213,6 +216,8 @@ fn read_stream(r: &mut Reader<'_>, version: u16, catalog: &Catalog) -> Result<St
         scaling: None,
         scalings: Times::default(),
         mode_switches: Times::default(),
+        encryption_starts: Times::default(),
+        encryption_stops: Times::default(),
         metadata: Metadata::default(),
         consumers: BTreeMap::new(),
         next_shard: ShardNumber(0),
@@ -224,6 +229,10 @@ fn read_stream(r: &mut Reader<'_>, version: u16, catalog: &Catalog) -> Result<St
         stream.scaling = Some(r.u32("scaling target")?).filter(|target| *target != 0);
         stream.scalings = read_times(r, "scalings")?;
         stream.mode_switches = read_times(r, "mode switches")?;
+        if version > 2 {
+            stream.encryption_starts = read_times(r, "encryption starts")?;
+            stream.encryption_stops = read_times(r, "encryption stops")?;
+        }
         stream.metadata = read_metadata(r)?;
         stream.consumers = read_consumers(r, catalog.next_consumer)?;
     }

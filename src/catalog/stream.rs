@@ -90,6 +90,9 @@ pub struct Stream {
     /// The last times that it was scaled, and that its mode was switched.
     pub(super) scalings: Times,
     pub(super) mode_switches: Times,
+    /// The last times that a key for encryption was set that it did not have, and that encryption was stopped.
+    pub(super) encryption_starts: Times,
+    pub(super) encryption_stops: Times,
     pub(super) metadata: Metadata,
     pub(super) consumers: BTreeMap<String, Consumer>,
     /// Number of the next shard.
@@ -240,6 +243,13 @@ impl Stream {
     pub fn is_uniform(&self, shards: u32) -> bool {
         self.routes.len() == shards as usize
             && self.open_shards().map(|shard| shard.range).eq(HashRange::uniform(shards))
+    }
+
+    /// The times that count when the key for encryption becomes `key_id`; `None` if that changes nothing.
+    pub(super) fn encryption_changes(&self, key_id: Option<&str>) -> Option<&Times> {
+        let current = self.metadata.encryption.as_ref().map(|encryption| encryption.key_id.as_str());
+        let times = if key_id.is_some() { &self.encryption_starts } else { &self.encryption_stops };
+        (key_id != current).then_some(times)
     }
 
     /// True while a reshard is pending or a scaling target is set.

@@ -52,6 +52,7 @@ fn varied() -> Catalog {
         mode: Some(Mode::OnDemand(Bounds { shards_min: 1, shards_max: 9 })),
         distribution: Some(Distribution::Auto),
         warm_throughput_mib: Some(2),
+        get_records_wait_ms: Some(200),
         ..SettingsChange::default()
     };
     let shards = |numbers: &[u32]| numbers.iter().copied().map(ShardNumber).collect::<Vec<_>>();
@@ -81,7 +82,7 @@ fn varied() -> Catalog {
         Command::ScaleStream { stream: one, target: 2, now: NOW },
         split(one, 0, HALF.0, NOW),
         Command::TagStream { stream: one, consumer: None, set: tags(&[("k", "v"), ("l", "")]), remove: Vec::new() },
-        Command::SetEncryption { stream: one, key_id: Some("alias/key".to_owned()) },
+        Command::SetEncryption { stream: one, key_id: Some("alias/key".to_owned()), now: NOW },
         Command::SetMonitoring { stream: one, metrics: ShardMetrics::ALL },
         Command::SetPolicy { stream: one, consumer: None, policy: Some("{}".to_owned()) },
         Command::RegisterConsumer { stream: one, name: "x".to_owned(), tags: tags(&[("k", "v")]), now: NOW },
@@ -159,6 +160,49 @@ fn a_full_node() {
     let bytes = catalog.encode_snapshot();
     assert!(bytes.len() < 8 << 20, "{} bytes", bytes.len());
     assert_eq!(Catalog::decode_snapshot(&bytes), Ok(catalog));
+}
+
+/// Goal: with the limits of AWS, 25 keys are set and 25 stops made within 24 hours and not one more of either, also over a
+/// restart; what changes nothing does not count, nor does anything without these limits, though it is remembered.
+#[test]
+fn encryption_changes_are_counted() {
+    const STREAM: StreamId = StreamId(1);
+    let at = |minutes: u64| WallUs(NOW.0 + minutes * 60_000_000);
+    let encrypt = |key: Option<u64>, now| Command::SetEncryption {
+        stream: STREAM,
+        key_id: key.map(|key| format!("key-{key}")),
+        now,
+    };
+    let limits = |limits| {
+        let change = SettingsChange { limits: Some(limits), ..SettingsChange::default() };
+        Command::UpdateStream { stream: STREAM, change, now: NOW }
+    };
+    let mut catalog = Catalog::new();
+    for command in [create("a", 1), Command::ActivateStream { stream: STREAM }, limits(Limits::Aws)] {
+        put(&mut catalog, &command);
+    }
+    for n in 0..25 {
+        put(&mut catalog, &encrypt(Some(n), at(2 * n)));
+        put(&mut catalog, &encrypt(Some(n), at(2 * n)));
+        put(&mut catalog, &encrypt(None, at(2 * n + 1)));
+        put(&mut catalog, &encrypt(None, at(2 * n + 1)));
+    }
+    let mut catalog = Catalog::decode_snapshot(&catalog.encode_snapshot()).unwrap();
+    const DAY: u64 = 24 * 60;
+    let refused = Err(CatalogError::EncryptionChanges);
+    assert!(CatalogError::EncryptionChanges.is_retryable());
+    assert_eq!(catalog.check(&encrypt(Some(0), at(50))), refused);
+    assert_eq!(catalog.check(&encrypt(None, at(50))), Ok(()), "it is not encrypted");
+    assert_eq!(catalog.check(&encrypt(Some(0), WallUs(at(DAY).0 - 1))), refused);
+    put(&mut catalog, &encrypt(Some(0), at(DAY)));
+    assert_eq!(catalog.check(&encrypt(Some(0), at(DAY))), Ok(()), "nothing changes");
+    assert_eq!(catalog.check(&encrypt(Some(1), at(DAY))), refused);
+    assert_eq!(catalog.check(&encrypt(None, at(DAY))), refused);
+    put(&mut catalog, &encrypt(None, at(DAY + 1)));
+    put(&mut catalog, &limits(Limits::None));
+    put(&mut catalog, &encrypt(Some(1), at(DAY + 1)));
+    put(&mut catalog, &limits(Limits::Aws));
+    assert_eq!(catalog.check(&encrypt(Some(2), at(DAY + 2))), refused, "what came without limits counts later");
 }
 
 /// Goal: a command that an older build admitted is replayed whatever today's limits are.

@@ -3,11 +3,13 @@
 //!
 //! Each command's arguments are types in [`args`]; its work is in a module of its own.
 
+pub mod access_keys;
 pub mod args;
 pub mod consumers;
 pub mod exit;
 pub mod groups;
 pub mod input;
+pub mod kinesis;
 pub mod logs;
 pub mod moment;
 pub mod node;
@@ -18,6 +20,7 @@ pub mod read;
 pub mod remote;
 pub mod serve;
 pub mod streams;
+pub mod tls;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -60,6 +63,9 @@ pub enum Command {
     /// Look at the files of a stopped node, check and mend them.
     #[command(subcommand)]
     Log(args::LogCommand),
+    /// Say how clients come to trust the node's certificate.
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
 }
@@ -90,6 +96,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Get(args) => read::get(&args),
         Command::Tail(args) => read::tail(&args),
         Command::Log(command) => logs::run(&command),
+        Command::Tls(command) => tls::run(&command),
         Command::Completions(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "millstream", &mut script);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::Settings;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::kinesis;
 use crate::cli::serve::ServeArgs;
 use crate::config::{Config, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
 use crate::engine::env::Tuning;
@@ -45,7 +46,8 @@ pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     };
     let workers = u16::try_from(places.len()).expect("CPUs are counted in 16 bits");
     let seeds = node::seeds::<GlommioRuntime>(&options, workers).into_iter().map(|seed| {
-        let herald = Herald { begun, cpus: cpus.clone(), stop: stop.clone() };
+        let kinesis = options.kinesis.as_ref().map(kinesis::describe);
+        let herald = Herald { begun, cpus: cpus.clone(), kinesis, stop: stop.clone() };
         move |rt: GlommioRuntime| run(seed, rt, herald)
     });
     let running = launch(&launch_options, seeds.collect()).map_err(|error| launch_failure(&error))?;
@@ -106,9 +108,10 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
         Some(path) => Some(read_token(path)?.reveal().as_bytes().to_vec()),
         None => None,
     };
-    let listen = settle_port(config.listen)?;
+    let listen = settle_port(config.listen, "--listen")?;
+    let kinesis = kinesis::prepare(config, |addr| settle_port(addr, "--kinesis-listen"))?;
     for place in places.iter().filter(|place| place.direct_port != 0) {
-        settle_port(SocketAddr::new(listen.ip(), place.direct_port))?;
+        settle_port(SocketAddr::new(listen.ip(), place.direct_port), "--direct-port")?;
     }
     let options = Options {
         data: config.data.clone(),
@@ -130,6 +133,7 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
             tail_bytes_max: usize::try_from(config.tail_cache.0).unwrap_or(usize::MAX),
             ..Tuning::default()
         },
+        kinesis,
     };
     Ok((options, places))
 }
@@ -147,11 +151,11 @@ const PORT_WAIT: Duration = Duration::from_secs(3);
 
 /// An address to listen on. All workers share one port, so a free one must be found before they start; and sharing would
 /// hide that another program has it.
-fn settle_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+fn settle_port(listen: SocketAddr, flag: &str) -> Result<SocketAddr, Failure> {
     let fail = |error: io::Error| {
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "; another program listens there, choose another port with --listen",
-            _ => "",
+            io::ErrorKind::AddrInUse => format!("; another program listens there, choose another port with {flag}"),
+            _ => String::new(),
         };
         Failure::new(Exit::Failure, format_args!("cannot listen on {listen}: {error}{hint}"))
     };
@@ -174,7 +178,8 @@ pub fn read_token(path: &Path) -> Result<Token, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, format_args!("token file {}: {error}", path.display())))
 }
 
-fn read_text(path: &Path) -> Result<String, Failure> {
+/// The text of a file that a setting names.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path)
         .map_err(|error| Failure::new(Exit::Usage, format_args!("cannot read {}: {error}", path.display())))
 }
@@ -215,12 +220,14 @@ fn say(text: &str) -> Result<(), Failure> {
 struct Herald {
     begun: Instant,
     cpus: Vec<usize>,
+    /// What is said of the Kinesis API, if it is on.
+    kinesis: Option<String>,
     stop: signals::Termination,
 }
 
 impl Supervisor for Herald {
     fn ready(&self, report: &Report) {
-        let text = describe(report, &self.cpus, self.begun.elapsed());
+        let text = describe(report, &self.cpus, self.kinesis.as_deref(), self.begun.elapsed());
         // A closed standard output is no reason not to serve.
         let _ = say(&text);
     }
@@ -231,8 +238,8 @@ impl Supervisor for Herald {
 }
 
 /// What the operator reads once the node is ready.
-fn describe(report: &Report, cpus: &[usize], took: Duration) -> String {
-    let Report { node, is_new, listen, direct, streams, opened } = report;
+fn describe(report: &Report, cpus: &[usize], kinesis: Option<&str>, took: Duration) -> String {
+    let Report { node, is_new, listen, direct, streams, opened, kinesis: _ } = report;
     let mut out = String::new();
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     let cpus = list(&mut cpus.iter().map(ToString::to_string));
@@ -242,6 +249,9 @@ fn describe(report: &Report, cpus: &[usize], took: Duration) -> String {
     line("node", format!("{:032x}, term {}, data directory {found}", node.node_id, node.term));
     line("listen", format!("{listen} (native protocol, all workers)"));
     line("direct", format!("{direct} (one per worker, on CPU {cpus})"));
+    if let Some(kinesis) = kinesis {
+        line("kinesis", kinesis.to_owned());
+    }
     line(
         "recovered",
         format!(

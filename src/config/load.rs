@@ -8,7 +8,7 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::values::{Reserve, Value};
-use super::{Config, OTHER_VARIABLES, SETTINGS, Setting, VARIABLE_PREFIX};
+use super::{Config, OTHER_VARIABLES, SETTINGS, Setting, TlsMode, VARIABLE_PREFIX};
 
 /// What was written, by place. Reading it is the caller's work.
 #[derive(Clone, Debug, Default)]
@@ -139,6 +139,8 @@ impl Config {
         let config = Self::parse(&mut merge);
         if let Some(config) = &config {
             merge.check_reserves(config);
+            merge.check_ports(config);
+            merge.check_tls(config);
         }
         match config {
             Some(config) if merge.errors.is_empty() => {
@@ -268,6 +270,36 @@ impl Merge {
             self.errors.push(ConfigError::Conflict { first, second, problem });
         }
     }
+
+    /// Both ports are shared by all workers, and the system would share one port between the two protocols as readily.
+    fn check_ports(&mut self, config: &Config) {
+        let (listen, Some(kinesis)) = (config.listen, config.kinesis_listen) else { return };
+        let is_one_address =
+            listen.ip() == kinesis.ip() || listen.ip().is_unspecified() || kinesis.ip().is_unspecified();
+        if listen.port() == kinesis.port() && listen.port() != 0 && is_one_address {
+            let (first, second) =
+                (("listen", self.origin("listen")), ("kinesis_listen", self.origin("kinesis_listen")));
+            let problem = "two protocols cannot have one port; choose another for one of them".to_owned();
+            self.errors.push(ConfigError::Conflict { first, second, problem });
+        }
+    }
+
+    /// A certificate comes with its key, and both only where HTTPS is spoken.
+    fn check_tls(&mut self, config: &Config) {
+        let (mode, certificate, key) = ("kinesis_tls", "kinesis_tls_certificate", "kinesis_tls_key");
+        let is_off = config.kinesis_tls == TlsMode::Off;
+        let (first, second, problem) =
+            match (config.kinesis_tls_certificate.is_some(), config.kinesis_tls_key.is_some()) {
+                (false, false) => return,
+                (true, true) if !is_off => return,
+                (true, true) => (mode, certificate, "with `off` no certificate is shown; leave one of them out"),
+                (true, false) | (false, true) => {
+                    (certificate, key, "they belong together; give both, or none to have them made")
+                }
+            };
+        let (first, second) = ((first, self.origin(first)), (second, self.origin(second)));
+        self.errors.push(ConfigError::Conflict { first, second, problem: problem.to_owned() });
+    }
 }
 
 /// The text of a TOML value as a flag would have it; lists are joined by commas.
@@ -284,7 +316,7 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// The candidate most like `name`, if it is alike enough to be what was meant. 0.8 lets one or two wrong letters pass.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     // Dashes are the commonest slip: the flags have them, the keys do not.
     let name = name.replace('-', "_");
     // What all candidates begin with says nothing about likeness.

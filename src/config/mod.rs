@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod kinesis;
 mod load;
 mod placement;
 mod token;
@@ -24,7 +25,8 @@ mod values;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use load::{ConfigError, Loaded, Origin, Sources};
+pub use kinesis::{Account, Region, StatusDelay, TlsMode};
+pub use load::{ConfigError, Loaded, Origin, Sources, nearest};
 pub use placement::{Placement, PlacementError};
 pub use token::{Token, TokenError};
 pub use values::{
@@ -131,6 +133,26 @@ settings! {
     disk_slow: Reserve, "SPACE", "5%";
     /// Free disk space below which the node refuses puts; reads and administration go on.
     disk_refuse: Reserve, "SPACE", "2%";
+    /// Address of the Kinesis API, shared by all workers, for HTTP and HTTPS alike; `none` turns it off. Port 0 picks a
+    /// free one.
+    kinesis_listen: Option<SocketAddr>, "ADDRESS", "127.0.0.1:4567";
+    /// Region in the ARNs of the Kinesis API, for requests whose signature names none.
+    kinesis_region: Region, "REGION", "us-east-1";
+    /// Account in the ARNs of the Kinesis API: 12 digits.
+    kinesis_account: Account, "DIGITS", "000000000000";
+    /// Milliseconds that streams stay in CREATING, UPDATING and DELETING, as seen through the Kinesis API, to test
+    /// programs against what AWS takes its time for. With 0 every change is done when it is answered.
+    kinesis_status_delay: StatusDelay, "MILLISECONDS", "0";
+    /// TOML file with the access keys whose signatures are verified, and with what each may do; `none` lets everybody in
+    /// who reaches the port, however the requests are signed.
+    kinesis_keys_file: Option<PathBuf>, "FILE", "none";
+    /// Certificate for HTTPS when none is given: `auto` makes a CA and a certificate in the data directory (see
+    /// `millstream tls trust`), `off` serves HTTP only.
+    kinesis_tls: TlsMode, "MODE", "auto";
+    /// PEM file with the certificate chain to show instead, the server's own certificate first; `none` for none.
+    kinesis_tls_certificate: Option<PathBuf>, "FILE", "none";
+    /// PEM file with the private key of that certificate; `none` for none.
+    kinesis_tls_key: Option<PathBuf>, "FILE", "none";
     /// Least severe messages that are logged: `error`, `warn`, `info`, `debug` or `trace`.
     log_level: LogLevel, "LEVEL", "info";
     /// Form of the log on standard error: `text` or `json`.
@@ -146,6 +168,13 @@ impl Config {
             warnings.push(format!(
                 "{} is reachable from other machines and no auth_token_file is set: whoever reaches it can read and write.",
                 self.listen
+            ));
+        }
+        if let Some(listen) = self.kinesis_listen.filter(|listen| !listen.ip().is_loopback())
+            && self.kinesis_keys_file.is_none()
+        {
+            warnings.push(format!(
+                "{listen} is reachable from other machines and no kinesis_keys_file is set: whoever reaches it can read and write."
             ));
         }
         if self.stream_durability == Durability::Interval {

@@ -88,6 +88,14 @@ fn each_invalid_value_has_its_message() {
         ("disk_warn", "101%", "is not a share; write a whole number like 5%"),
         ("disk_slow", "little", "is neither a share like 5% nor a size like 50GiB"),
         ("disk_refuse", "-1%", "is not a share"),
+        ("kinesis_listen", "4567", "is not an address with a port; write it like 127.0.0.1:4566"),
+        ("kinesis_region", "US East", "is not a region; write it like us-east-1"),
+        ("kinesis_account", "1234", "is not an account; write its 12 digits, in quotes in a file"),
+        ("kinesis_status_delay", "1s", "is not a number of milliseconds; use 0 to 600000"),
+        ("kinesis_keys_file", "", "is empty; name a path"),
+        ("kinesis_tls", "on", "is not one of auto, off"),
+        ("kinesis_tls_certificate", "", "is empty; name a path"),
+        ("kinesis_tls_key", "", "is empty; name a path"),
         ("log_level", "loud", "is not one of error, warn, info, debug, trace"),
         ("log_format", "xml", "is not one of text, json"),
     ];
@@ -149,6 +157,40 @@ fn reserves_must_fall() {
     assert_eq!(Reserve::Percent(5).free_bytes(u64::MAX / 2), u64::MAX / 40);
 }
 
+/// Goal: the two protocols do not share a port, on one address or on all of them.
+#[test]
+fn protocols_have_ports_of_their_own() {
+    let errors_with = |listen: &str, kinesis: &str| {
+        let flags = pairs(&[("listen", listen), ("kinesis_listen", kinesis)]);
+        Config::load(&Sources { flags, ..Sources::default() }).map_or_else(|errors| errors.len(), |_| 0)
+    };
+    assert_eq!(errors_with("127.0.0.1:9", "127.0.0.1:9"), 1);
+    assert_eq!(errors_with("0.0.0.0:9", "127.0.0.1:9"), 1);
+    assert_eq!(errors_with("127.0.0.1:9", "[::]:9"), 1);
+    assert_eq!(errors_with("127.0.0.1:9", "127.0.0.2:9"), 0);
+    assert_eq!(errors_with("127.0.0.1:9", "127.0.0.1:10"), 0);
+    assert_eq!(errors_with("127.0.0.1:0", "127.0.0.1:0"), 0);
+    assert_eq!(errors_with("127.0.0.1:4567", "none"), 0);
+}
+
+/// Goal: a certificate without its key, a key without its certificate, and both without HTTPS are refused.
+#[test]
+fn certificate_and_key_belong_together() {
+    let load = |flags: &[(&str, &str)]| {
+        let loaded = Config::load(&Sources { flags: pairs(flags), ..Sources::default() });
+        loaded.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let (certificate, key) = (("kinesis_tls_certificate", "c.pem"), ("kinesis_tls_key", "k.pem"));
+    load(&[certificate, key]).unwrap();
+    let alone = "kinesis_tls_certificate (--kinesis-tls-certificate) and kinesis_tls_key (default): they belong together; \
+                 give both, or none to have them made";
+    assert_eq!(load(&[certificate]).unwrap_err(), [alone]);
+    assert_eq!(load(&[key]).unwrap_err().len(), 1);
+    let off = load(&[("kinesis_tls", "off"), certificate, key]).unwrap_err();
+    assert_eq!(off.len(), 1);
+    assert!(off[0].starts_with("kinesis_tls (--kinesis-tls) and kinesis_tls_certificate"), "{off:?}");
+}
+
 /// Goal: what --print-config prints loads again and gives the same configuration.
 #[test]
 fn printed_settings_load_again() {
@@ -162,6 +204,10 @@ fn printed_settings_load_again() {
         ("disk_slow", "2000"),
         ("disk_refuse", "1B"),
         ("listen", "[::1]:1"),
+        ("kinesis_listen", "none"),
+        ("kinesis_account", "000123456789"),
+        ("kinesis_status_delay", "250"),
+        ("kinesis_tls", "off"),
     ]);
     let first = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
     let printed = first.to_toml();
@@ -173,9 +219,14 @@ fn printed_settings_load_again() {
 /// Goal: an open port without a token and relaxed durability are pointed out.
 #[test]
 fn risky_settings_are_pointed_out() {
-    let flags = pairs(&[("listen", "0.0.0.0:4566"), ("stream_durability", "interval")]);
-    let loaded = Config::load(&Sources { flags, ..Sources::default() }).unwrap();
-    assert_eq!(loaded.config.warnings().len(), 2);
+    let warnings = |flags: &[(&str, &str)]| {
+        let loaded = Config::load(&Sources { flags: pairs(flags), ..Sources::default() }).unwrap();
+        loaded.config.warnings().len()
+    };
+    assert_eq!(warnings(&[("listen", "0.0.0.0:4566"), ("stream_durability", "interval")]), 2);
+    assert_eq!(warnings(&[("kinesis_listen", "0.0.0.0:4567")]), 1);
+    assert_eq!(warnings(&[("kinesis_listen", "0.0.0.0:4567"), ("kinesis_keys_file", "keys.toml")]), 0);
+    assert_eq!(warnings(&[("kinesis_listen", "none")]), 0);
 }
 
 /// Goal: workers land on the CPUs of the list in its order, with consecutive direct ports, and never on missing CPUs.
@@ -197,6 +248,9 @@ fn placement_follows_the_list() {
     assert_eq!(place(&[("workers", "3")], &[0, 1]), Err(PlacementError::TooManyWorkers { workers: 3, cpus: 2 }));
     assert!(matches!(place(&[("direct_port", "65535")], &[0, 1]), Err(PlacementError::Ports { last: 65_536, .. })));
     assert!(matches!(place(&[("direct_port", "4565")], &[0, 1]), Err(PlacementError::Ports { listen: 4566, .. })));
+    let kinesis = place(&[("direct_port", "4567")], &[0, 1]).unwrap_err();
+    assert!(kinesis.to_string().ends_with("nor contain 4567, the port of kinesis_listen"), "{kinesis}");
+    place(&[("direct_port", "4567"), ("kinesis_listen", "none")], &[0, 1]).unwrap();
 }
 
 /// Goal: a token file gives its one token; anything else is refused, and the token never shows in debug output.

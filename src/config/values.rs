@@ -267,6 +267,8 @@ macro_rules! choice {
     };
 }
 
+pub(super) use choice;
+
 choice! {
     /// The least severe messages that are logged.
     LogLevel {

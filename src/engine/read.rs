@@ -37,6 +37,13 @@ impl<B> Frames<B> {
     const fn none(at: Offset) -> Self {
         Self { slices: Vec::new(), bytes: 0, next: at, last_arrival: WallUs(0) }
     }
+
+    /// Appends what follows right after these.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.slices.extend(more.slices);
+        self.bytes += more.bytes;
+        (self.next, self.last_arrival) = (more.next, more.last_arrival);
+    }
 }
 
 /// How much a read hands out: whole frames up to these bounds, the first one whatever its size.
@@ -46,18 +53,23 @@ pub struct Portion {
     pub bytes_max: usize,
     /// Records from the one on that was asked for.
     pub records_max: u64,
+    /// Records that are enough: the frame that brings as many is the last one, be it with more.
+    pub records_enough: u64,
 }
 
 impl From<usize> for Portion {
     fn from(bytes_max: usize) -> Self {
-        Self { bytes_max, records_max: u64::MAX }
+        Self { bytes_max, records_max: u64::MAX, records_enough: u64::MAX }
     }
 }
 
 impl Portion {
-    /// Whether a frame of `len` bytes that ends at `end` goes beyond it, behind `bytes` taken from `from` on.
-    const fn is_full(self, bytes: usize, len: usize, from: Offset, end: Offset) -> bool {
-        bytes > 0 && (bytes + len > self.bytes_max || end.0 - from.0 > self.records_max)
+    /// Whether a frame of `len` bytes that ends at `end` goes beyond it, behind `bytes` taken from `from` to `next`.
+    const fn is_full(self, bytes: usize, len: usize, from: Offset, next: Offset, end: Offset) -> bool {
+        bytes > 0
+            && (bytes + len > self.bytes_max
+                || end.0 - from.0 > self.records_max
+                || next.0 - from.0 >= self.records_enough)
     }
 }
 
@@ -313,7 +325,7 @@ impl<R: Runtime> Log<R> {
             for frame in &flush.frames[skip..] {
                 let FramePlace { start, end, .. } = *frame;
                 let (start, end) = (start as usize, end as usize);
-                if portion.is_full(out.bytes, end - start, from, frame.end_offset) {
+                if portion.is_full(out.bytes, end - start, from, out.next, frame.end_offset) {
                     push_run(&mut out, &flush.buffer, run);
                     break 'flushes;
                 }
@@ -409,7 +421,7 @@ impl<R: Runtime> Log<R> {
             let len = header.frame_bytes();
             let wanted = header.kind == Kind::Data && header.end_offset() > from;
             if wanted {
-                if portion.is_full(out.frames.bytes, len, from, header.end_offset()) {
+                if portion.is_full(out.frames.bytes, len, from, out.frames.next, header.end_offset()) {
                     break;
                 }
                 let Some(body) = bytes.get(HEADER_BYTES..len) else {

@@ -3,6 +3,7 @@
 mod meter;
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,11 +12,13 @@ use thiserror::Error;
 
 pub use self::meter::rates;
 use self::meter::{Load, Meter, Wanted};
-use crate::catalog::{HashRange, Limits, Settings};
+use crate::catalog::{Distribution, HashRange, Limits, Settings};
 use crate::engine::env::{DiskState, Env};
 use crate::engine::log::{Ack, AppendError, DrainError, End, Log, StampError};
 use crate::engine::read::{Frames, Portion, ReadError};
-use crate::format::record::{self, RecordError};
+use crate::engine::slice::Slice;
+use crate::format::frame::Frame;
+use crate::format::record::{self, RecordError, Records};
 use crate::limits::AWS_GET_RECORDS_MAX;
 use crate::log::gather::Batch;
 use crate::runtime::Runtime;
@@ -59,8 +62,9 @@ pub struct Identity {
 pub struct Put<'a> {
     /// The records.
     pub body: &'a [u8],
-    /// CRC-32 of the body, as its producer summed it.
-    pub body_crc: u32,
+    /// CRC-32 of the body, as its producer summed it. `None` for a body that the node has made of records itself: it is summed
+    /// when it is stored, once.
+    pub body_crc: Option<u32>,
     /// Records in the body.
     pub record_count: u32,
     /// The stamp of an idempotent producer.
@@ -402,13 +406,13 @@ impl<R: Runtime> Shard<R> {
 
     fn try_put(&self, put: &Put<'_>, ack: Ack, charge: bool) -> Result<(), PutError> {
         let computed = crc32fast::hash(put.body);
-        if computed != put.body_crc {
-            return Err(PutError::Checksum { stored: put.body_crc, computed });
+        if let Some(stored) = put.body_crc.filter(|stored| *stored != computed) {
+            return Err(PutError::Checksum { stored, computed });
         }
-        record::check_body(put.body, put.record_count, self.settings.get().record_bytes_max)?;
+        record::check_body(put.body, put.record_count, record_terms(&self.settings.get()))?;
         let batch = Batch {
             body: put.body,
-            body_crc: put.body_crc,
+            body_crc: computed,
             record_count: put.record_count,
             producer: put.producer,
             arrival: self.env.rt.wall(),
@@ -445,12 +449,46 @@ impl<R: Runtime> Shard<R> {
             Limits::Aws => AWS_GET_RECORDS_MAX,
             Limits::None | Limits::Custom(_) => u64::MAX,
         };
-        self.read_within(from, Portion { bytes_max, records_max }, Meter::read).await
+        self.read_within(from, Portion { records_max, ..Portion::from(bytes_max) }, Meter::read).await
     }
 
     /// As [`Shard::get`], for a push that shares the bytes of those who ask, and is no call of anybody.
     pub async fn push(&self, from: Offset, bytes_max: usize) -> Result<Frames<R::Buf>, ReadError> {
         self.read_within(from, Portion::from(bytes_max), Meter::push).await
+    }
+
+    /// As [`Shard::get`], for a client of Kinesis: `limit` records if there are as many, in as few bytes. The last frame may
+    /// have more records than that, and only those up to the limit are charged.
+    pub async fn get_records(&self, from: Offset, bytes_max: usize, limit: u64) -> Result<Frames<R::Buf>, ReadError> {
+        self.ask(Meter::read)?;
+        let mut frames = self.read(from, Portion { records_enough: limit, ..Portion::from(bytes_max) }).await?;
+        // From disk they come a piece at a time.
+        while frames.bytes > 0 && frames.bytes < bytes_max && frames.next.0 - from.0 < limit {
+            let left =
+                Portion { records_enough: limit - (frames.next.0 - from.0), ..Portion::from(bytes_max - frames.bytes) };
+            match self.read(frames.next, left).await {
+                // The first frame is handed out whatever its size; then it is somebody else's turn to get it.
+                Ok(more) if more.bytes > 0 && frames.bytes + more.bytes <= bytes_max => frames.extend(more),
+                // What was read is good; the next call meets the error itself.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        if self.metered.get() {
+            let bytes = records_bytes(&frames.slices, from, limit);
+            self.with_meter(|meter, now| meter.took(now, bytes));
+        }
+        Ok(frames)
+    }
+
+    /// Asks for a read within the stream's limits.
+    fn ask(&self, ask: impl FnOnce(&mut Meter, MonoUs) -> Result<(), Throttled>) -> Result<(), ReadError> {
+        if self.metered.get()
+            && let Some(Err(throttled)) = self.with_meter(ask)
+        {
+            self.counters.reads_throttled.set(self.counters.reads_throttled.get() + 1);
+            return Err(throttled.into());
+        }
+        Ok(())
     }
 
     async fn read_within(
@@ -459,13 +497,7 @@ impl<R: Runtime> Shard<R> {
         portion: Portion,
         ask: impl FnOnce(&mut Meter, MonoUs) -> Result<(), Throttled>,
     ) -> Result<Frames<R::Buf>, ReadError> {
-        if !self.metered.get() {
-            return self.read(from, portion).await;
-        }
-        if let Some(Err(throttled)) = self.with_meter(ask) {
-            self.counters.reads_throttled.set(self.counters.reads_throttled.get() + 1);
-            return Err(throttled.into());
-        }
+        self.ask(ask)?;
         let frames = self.read(from, portion).await?;
         self.with_meter(|meter, now| meter.took(now, frames.bytes as u64));
         Ok(frames)
@@ -528,4 +560,34 @@ impl<R: Runtime> Shard<R> {
         let bounds = self.bounds().await?;
         Ok((start.resolve(bounds, by_time)?, bounds))
     }
+}
+
+/// The records that a stream takes.
+#[must_use]
+pub fn record_terms(settings: &Settings) -> record::Terms {
+    let keyless = settings.distribution == Distribution::Auto;
+    record::Terms { record_bytes_max: settings.record_bytes_max, keyless }
+}
+
+/// Bytes of data and keys of so many records from an offset on.
+fn records_bytes<B: Deref<Target = [u8]>>(slices: &[Slice<B>], from: Offset, limit: u64) -> u64 {
+    let (mut bytes, mut left) = (0, limit);
+    for slice in slices {
+        let mut rest: &[u8] = slice;
+        while left > 0
+            && !rest.is_empty()
+            && let Ok((frame, after)) = Frame::split(rest)
+        {
+            let skip = from.0.saturating_sub(frame.header.base_offset.0);
+            for record in Records::new(frame.body).flatten().skip(usize::try_from(skip).unwrap_or(usize::MAX)) {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                bytes += (record.key.len() + record.data.len()) as u64;
+            }
+            rest = after;
+        }
+    }
+    bytes
 }

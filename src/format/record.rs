@@ -15,7 +15,7 @@ pub const RECORD_HEADER_BYTES: usize = 8;
 /// One record, borrowed from a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// The partition key, 1 to 256 characters.
+    /// The partition key, 1 to 256 characters; empty for a record without one, in a stream that spreads records by itself.
     pub key: &'a str,
     /// The data, possibly empty.
     pub data: &'a [u8],
@@ -87,6 +87,10 @@ pub fn check_key(key: &str, record: u32) -> Result<(), RecordError> {
     if key.is_empty() {
         return Err(RecordError::KeyEmpty { record });
     }
+    check_key_length(key, record)
+}
+
+fn check_key_length(key: &str, record: u32) -> Result<(), RecordError> {
     // A key of up to 256 bytes cannot have more characters than that: most keys are never counted.
     if key.len() > KEY_CHARS_MAX && (key.len() > KEY_BYTES_MAX || key.chars().count() > KEY_CHARS_MAX) {
         return Err(RecordError::KeyTooLong { record });
@@ -157,7 +161,7 @@ impl<'a> Records<'a> {
         }
         let (key, data) = payload[..key_len + data_len].split_at(key_len);
         let key = std::str::from_utf8(key).map_err(|_| RecordError::KeyUtf8 { record })?;
-        check_key(key, record)?;
+        check_key_length(key, record)?;
         self.at += RECORD_HEADER_BYTES + key_len + data_len;
         self.record += 1;
         Ok(Record { key, data })
@@ -179,12 +183,25 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Checks a whole body before it is stored: the records are well-formed, as many as promised, none over `record_bytes_max`
-/// (key and data together). Touches the record headers and keys only, not the data.
-pub fn check_body(body: &[u8], record_count: u32, record_bytes_max: u32) -> Result<(), RecordError> {
+/// What a stream takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Key and data together, in bytes.
+    pub record_bytes_max: u32,
+    /// Whether records need no key: the stream spreads them by itself.
+    pub keyless: bool,
+}
+
+/// Checks a whole body before it is stored: the records are well-formed, as many as promised, each one that the stream
+/// takes. Touches the record headers and keys only, not the data.
+pub fn check_body(body: &[u8], record_count: u32, terms: Terms) -> Result<(), RecordError> {
+    let Terms { record_bytes_max, keyless } = terms;
     let mut have = 0;
     for record in Records::new(body) {
         let record = record?;
+        if record.key.is_empty() && !keyless {
+            return Err(RecordError::KeyEmpty { record: have });
+        }
         let bytes = (record.key.len() + record.data.len()) as u64;
         if bytes > u64::from(record_bytes_max) {
             return Err(RecordError::TooLarge { record: have, bytes, max: record_bytes_max });
@@ -200,6 +217,10 @@ pub fn check_body(body: &[u8], record_count: u32, record_bytes_max: u32) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check_body(body: &[u8], record_count: u32, record_bytes_max: u32) -> Result<(), RecordError> {
+        super::check_body(body, record_count, Terms { record_bytes_max, keyless: false })
+    }
 
     fn body(records: &[(&str, &[u8])]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -241,6 +262,7 @@ mod tests {
     #[test]
     fn each_rule_has_its_error() {
         assert_eq!(check_body(&body(&[("", b"x")]), 1, 100), Err(RecordError::KeyEmpty { record: 0 }));
+        super::check_body(&body(&[("", b"x")]), 1, Terms { record_bytes_max: 100, keyless: true }).unwrap();
         let (fits, too_long) = ("é".repeat(256), "é".repeat(257));
         check_body(&body(&[(&fits, b"x")]), 1, 1000).unwrap();
         assert_eq!(check_body(&body(&[(&too_long, b"x")]), 1, 1000), Err(RecordError::KeyTooLong { record: 0 }));

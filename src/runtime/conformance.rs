@@ -107,6 +107,7 @@ macro_rules! reactor_checks {
             connections::bytes_arrive_in_order, connections::big_writes_of_many_slices, connections::both_directions_at_once,
             connections::reads_fill_the_room_there_is, connections::dropped_reads_lose_nothing,
             connections::the_end_is_read_as_zero, connections::one_half_keeps_it_open,
+            connections::polls_take_what_there_is, connections::finishing_ends_one_direction,
             connections::shutdown_wakes_the_reader, connections::writes_to_the_gone_fail
         }
     };

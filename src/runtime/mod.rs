@@ -18,17 +18,21 @@ pub mod conformance;
 #[cfg(feature = "glommio")]
 pub mod glommio;
 pub mod local;
+pub mod room;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::Path;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 
+use self::room::Room;
 use crate::types::{MonoUs, WallUs};
 
 /// How urgent a task is. Implementations map the classes to scheduler queues.
@@ -73,9 +77,16 @@ pub trait Reactor: Clone + 'static {
 
 /// The receiving direction of a connection.
 pub trait ReadHalf: 'static {
+    /// Fills `room`, which must not be empty, with what has arrived: ready with the number of bytes, 0 at the end of the
+    /// stream. Pending means that nothing was filled and that the task is woken when it is worth trying again; now and then
+    /// also that others are let in first. One task at a time may wait.
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut Room<'_>) -> Poll<io::Result<usize>>;
+
     /// Waits for bytes and appends them to the spare capacity of `into`, which must not be zero: no reallocation
     /// happens here. Resolves to the number of bytes appended, 0 at the end of the stream. Dropping it loses nothing.
-    async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize>;
+    async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize> {
+        poll_fn(|cx| room::fill_spare(into, |room| self.poll_read(cx, room))).await
+    }
 
     /// The other end's address.
     fn peer_addr(&self) -> io::Result<SocketAddr>;
@@ -83,9 +94,27 @@ pub trait ReadHalf: 'static {
 
 /// The sending direction of a connection. Dropping both halves closes it.
 pub trait WriteHalf: 'static {
+    /// Sends from `slices`, in order, without copying them in user space: ready with the number of bytes that the kernel
+    /// took, at least one if there is one. Pending as for [`ReadHalf::poll_read`].
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
     /// Sends all of `slices`, in order, without copying them in user space. `slices` is consumed as it goes. When it
     /// resolves the kernel holds the bytes. Dropping it midway leaves an unknown part sent: the connection is then useless.
-    async fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
+    async fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut rest = slices;
+        // Takes empty slices off the front, so that nothing to send is done at once.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match poll_fn(|cx| self.poll_write(cx, rest)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                sent => IoSlice::advance_slices(&mut rest, sent),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends this direction: the other end reads what was sent, then the end of the stream. Receiving goes on.
+    fn finish(&self);
 
     /// Ends both directions at once; a pending read of the other half resolves with 0 or an error.
     fn shutdown(&self);

@@ -10,11 +10,13 @@ use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::tokio::net::TcpStream;
-use bytes::BytesMut;
+use bytes::BufMut;
 
+use super::room::Room;
 use super::{Reactor, TaskClass, clock};
 use crate::types::{MonoUs, WallUs};
 
@@ -119,15 +121,15 @@ pub struct ReadHalf(Rc<TcpStream>);
 pub struct WriteHalf(Rc<TcpStream>);
 
 impl super::ReadHalf for ReadHalf {
-    async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize> {
-        if into.capacity() == into.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into"));
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut Room<'_>) -> Poll<io::Result<usize>> {
+        if !room.has_remaining_mut() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into")));
         }
         loop {
-            self.0.readable().await?;
-            match self.0.try_read_buf(into) {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_read_buf(room) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
+                result => return Poll::Ready(result),
             }
         }
     }
@@ -138,19 +140,22 @@ impl super::ReadHalf for ReadHalf {
 }
 
 impl super::WriteHalf for WriteHalf {
-    async fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let mut rest = slices;
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            self.0.writable().await?;
-            match self.0.try_write_vectored(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => IoSlice::advance_slices(&mut rest, n),
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+                result => return Poll::Ready(result),
             }
         }
-        Ok(())
+    }
+
+    fn finish(&self) {
+        // The only error is that it is not connected any more, which is what was wanted.
+        let _ = socket2::SockRef::from(&*self.0).shutdown(Shutdown::Write);
     }
 
     fn shutdown(&self) {

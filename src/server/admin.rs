@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, Stream, Tags};
+use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, Stream};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore, one_shot};
 use crate::runtime::{Runtime, TaskClass};
@@ -127,13 +127,13 @@ impl<R: Runtime> Admin<R> {
 
     async fn carry_out(self: &Rc<Self>, worker: &Rc<Worker<R>>, op: AdminOp) -> Result<AdminDone, Failure> {
         match op {
-            AdminOp::Create { name, shards, settings } => {
+            AdminOp::Create { name, shards, settings, tags } => {
                 let settings = settings.applied_to(worker.options.stream_defaults);
                 let create = CreateStream {
                     name: name.clone(),
                     shard_count: shards,
                     settings,
-                    tags: Tags::new(),
+                    tags,
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
@@ -167,7 +167,7 @@ impl<R: Runtime> Admin<R> {
                     Note::Encryption(_) | Note::Monitoring(_) if consumer.is_some() => {
                         return Err(Failure::Invalid("a consumer has tags and a policy, nothing else"));
                     }
-                    Note::Encryption(key_id) => Command::SetEncryption { stream, key_id },
+                    Note::Encryption(key_id) => Command::SetEncryption { stream, key_id, now: worker.rt.wall() },
                     Note::Monitoring(metrics) => Command::SetMonitoring { stream, metrics },
                 };
                 self.propose(worker, command).await?;
@@ -212,7 +212,7 @@ impl<R: Runtime> Admin<R> {
             let looked = self.log.with(look);
             let answers =
                 worker.links.iter().flatten().map(|link| link.send(Op::Apply(command.clone()), None)).collect();
-            let events = worker.catalog.borrow_mut().apply(&command)?;
+            let events = worker.apply(&command)?;
             (looked, events, answers)
         };
         worker.act(applied).await?;

@@ -9,8 +9,8 @@ use crate::engine::read::ReadError;
 use crate::engine::recover::RecoverError;
 use crate::engine::shard::{PositionError, PutError};
 use crate::limits::{
-    AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, SHARDS_MAX, SHARDS_PER_STREAM_MAX, STORE_BYTES_MAX,
-    STORE_ITEMS_MAX, STREAMS_MAX, TAGS_MAX,
+    AWS_ENCRYPTION_CHANGES_PER_DAY, AWS_MODE_SWITCHES_PER_DAY, AWS_SCALINGS_PER_DAY, SHARDS_MAX, SHARDS_PER_STREAM_MAX,
+    STORE_BYTES_MAX, STORE_ITEMS_MAX, STREAMS_MAX, TAGS_MAX,
 };
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::shard::admission::PutRefusal;
@@ -220,6 +220,7 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
         CatalogError::StreamFull { .. } => limit(SHARDS_PER_STREAM_MAX.into()),
         CatalogError::ShardsFull { .. } => limit(SHARDS_MAX as u64),
         CatalogError::ModeSwitches => limit(AWS_MODE_SWITCHES_PER_DAY as u64),
+        CatalogError::EncryptionChanges => limit(AWS_ENCRYPTION_CHANGES_PER_DAY as u64),
         CatalogError::Scalings => limit(AWS_SCALINGS_PER_DAY as u64),
         CatalogError::ShardNumbersUsedUp { .. } => limit(u32::MAX.into()),
         CatalogError::TagsFull => limit(TAGS_MAX as u64),
@@ -239,6 +240,7 @@ fn catalog(error: &CatalogError) -> (ErrorCode, u64, u64) {
         | CatalogError::Clock { .. }
         | CatalogError::Bounds { .. }
         | CatalogError::WarmThroughput { .. }
+        | CatalogError::GetRecordsWait { .. }
         | CatalogError::Conflict { .. }
         | CatalogError::ShardNotOpen { .. }
         | CatalogError::ShardStateWrong { .. }

@@ -80,8 +80,8 @@ pub enum Op {
         producer: Option<ProducerStamp>,
         /// Records in the body.
         record_count: u32,
-        /// CRC-32 of the body.
-        body_crc: u32,
+        /// CRC-32 of the body, if its producer summed it.
+        body_crc: Option<u32>,
         /// The records.
         body: Bytes,
         /// Whether each record passes the stream's limits, or does not, by itself.
@@ -173,6 +173,8 @@ pub enum AdminOp {
         shards: u32,
         /// Settings that differ from the node's defaults.
         settings: SettingsChange,
+        /// Its tags.
+        tags: Tags,
     },
     /// Change settings.
     Update {

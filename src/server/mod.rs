@@ -11,13 +11,19 @@
 //! | [`links`], [`mail`] | messages between workers |
 //! | [`admin`] | changes of the catalogue, carried out on all workers |
 //! | [`leases`], [`pipes`] | who holds what, for how long: stored values, registered consumers |
+//! | [`router`] | records for a stream, each to its shard: shares, their fates, resharding meanwhile |
 //! | [`connection`], [`requests`], [`outbox`], [`subscription`] | one native connection |
+//! | `http` | connections of HTTP/1.1 and HTTP/2, with and without TLS: the transport of the Kinesis API |
 //! | [`failure`] | what can go wrong, and what each protocol says then |
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod connection;
 pub mod failure;
+#[cfg(feature = "kinesis")]
+pub mod http;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 pub mod leases;
 pub mod links;
 pub mod mail;
@@ -26,5 +32,6 @@ pub mod outbox;
 pub mod pipes;
 pub mod put_keyed;
 pub mod requests;
+pub mod router;
 pub mod subscription;
 pub mod worker;

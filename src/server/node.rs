@@ -9,6 +9,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+#[cfg(feature = "kinesis")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future;
@@ -20,6 +22,8 @@ use crate::engine::data_dir::{self, DataDir, OpenError};
 use crate::engine::env::{DiskState, Env, Tuning};
 use crate::engine::shards::{Known, Opened, Shards};
 use crate::format::node::NodeFile;
+#[cfg(feature = "kinesis")]
+use crate::kinesis::access::Keys;
 use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::runtime::local::{self, Notify};
 use crate::runtime::{ConnectedReceiver, Listener, Receiver, Runtime, Sender, TaskClass};
@@ -28,6 +32,8 @@ use crate::server::connection;
 use crate::server::links::Link;
 use crate::server::mail::{Boot, Mail, Opening, Ready};
 use crate::server::worker::{Parts, Worker};
+#[cfg(feature = "kinesis")]
+use crate::server::{http, kinesis};
 use crate::types::WorkerId;
 
 /// How often a worker looks at the disk, at dead logs and, less often, at retention.
@@ -103,6 +109,28 @@ pub struct Options {
     pub disk: DiskLimits,
     /// Settings of each worker's engine.
     pub tuning: Tuning,
+    /// The Kinesis API; `None` where it is turned off.
+    #[cfg(feature = "kinesis")]
+    pub kinesis: Option<KinesisOptions>,
+}
+
+/// Settings of the Kinesis API.
+#[cfg(feature = "kinesis")]
+#[derive(Clone, Debug)]
+pub struct KinesisOptions {
+    /// Where all workers listen together, for HTTP and, with `tls`, for HTTPS.
+    pub listen: SocketAddr,
+    /// Region in ARNs when a request's signature names none.
+    pub region: String,
+    /// Account in ARNs: 12 digits.
+    pub account: String,
+    /// How long streams stay in a passing status, in milliseconds; 0 for not at all.
+    pub status_delay_ms: u64,
+    /// The keys whose signatures are verified; `None` to take every request. Each worker makes its
+    /// [`crate::kinesis::access::Access`] of it.
+    pub keys: Option<Arc<Keys>>,
+    /// The certificate, and what to offer in the handshake; `None` for HTTP only.
+    pub tls: Option<Arc<futures_rustls::rustls::ServerConfig>>,
 }
 
 /// What the operator is told once the node is ready.
@@ -116,6 +144,8 @@ pub struct Report {
     pub listen: SocketAddr,
     /// Where each worker listens on its own.
     pub direct: Vec<SocketAddr>,
+    /// Where all workers listen for the Kinesis API, if it is on.
+    pub kinesis: Option<SocketAddr>,
     /// Streams there are.
     pub streams: usize,
     /// What opening the shards found, all workers together.
@@ -280,8 +310,13 @@ async fn lead<R: Runtime>(
     admin.finish(&worker).await;
     rt.spawn(TaskClass::Background, Rc::clone(&admin).tend(Rc::clone(&worker)));
     let listen = listeners.shared.local_addr().map_err(|error| listen_error(options.listen, error))?;
+    #[cfg(feature = "kinesis")]
+    let kinesis = listeners.kinesis.as_ref().map(Listener::local_addr).transpose();
+    #[cfg(not(feature = "kinesis"))]
+    let kinesis = Ok(None);
+    let kinesis = kinesis.map_err(|error| listen_error(options.listen, error))?;
     let streams = worker.catalog.borrow().streams().len();
-    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, streams, opened: total });
+    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, kinesis, streams, opened: total });
     serve(&worker, listeners, supervisor).await;
     admin.log().stop().await;
     drop(dir);
@@ -345,6 +380,8 @@ async fn follow<R: Runtime>(
 struct Listeners<R: Runtime> {
     shared: R::Listener,
     direct: R::Listener,
+    #[cfg(feature = "kinesis")]
+    kinesis: Option<R::Listener>,
 }
 
 fn listen_error(addr: SocketAddr, error: std::io::Error) -> NodeError {
@@ -367,6 +404,13 @@ async fn start<R: Runtime>(
     let listeners = Listeners {
         shared: rt.listen(options.listen, true).map_err(|error| listen_error(options.listen, error))?,
         direct: rt.listen(direct, false).map_err(|error| listen_error(direct, error))?,
+        #[cfg(feature = "kinesis")]
+        kinesis: match &options.kinesis {
+            Some(KinesisOptions { listen, .. }) => {
+                Some(rt.listen(*listen, true).map_err(|error| listen_error(*listen, error))?)
+            }
+            None => None,
+        },
     };
     let shards = Shards::new(env);
     let count = u16::try_from(links.len()).expect("workers are bounded");
@@ -399,10 +443,14 @@ fn receive_all<R: Runtime>(worker: &Rc<Worker<R>>, inboxes: &mut [Option<Inbox<R
 /// Takes connections until the node stops, then drains.
 async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supervisor: &impl Supervisor) {
     let stopped = Rc::new(Notify::new());
-    let Listeners { shared, direct } = listeners;
-    for listener in [shared, direct] {
-        let worker = Rc::clone(worker);
-        worker.rt.clone().spawn(TaskClass::Latency, async move { accept(worker, listener).await });
+    for listener in [listeners.shared, listeners.direct] {
+        let serving = Rc::clone(worker);
+        let serve = move |halves| connection::serve(Rc::clone(&serving), halves);
+        worker.rt.spawn(TaskClass::Latency, accept(Rc::clone(worker), listener, serve));
+    }
+    #[cfg(feature = "kinesis")]
+    if let (Some(listener), Some(options)) = (listeners.kinesis, &worker.options.kinesis) {
+        http::Front::start(worker, options.tls.clone(), kinesis::handle).listen(listener);
     }
     let watching = Rc::clone(worker);
     worker.rt.spawn(TaskClass::Background, async move { watch(watching).await });
@@ -418,7 +466,12 @@ async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supe
     stopped.notify();
 }
 
-async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
+/// Serves the connections of a listener until the node begins to stop.
+pub(super) async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
+    worker: Rc<Worker<R>>,
+    listener: R::Listener,
+    serve: impl Fn((R::ReadHalf, R::WriteHalf)) -> S,
+) {
     loop {
         let accepted = async { Some(listener.accept().await) };
         let drained = async {
@@ -427,10 +480,7 @@ async fn accept<R: Runtime>(worker: Rc<Worker<R>>, listener: R::Listener) {
         };
         match future::or(drained, accepted).await {
             None => return,
-            Some(Ok(halves)) => {
-                let serving = connection::serve(Rc::clone(&worker), halves);
-                worker.rt.spawn(TaskClass::Latency, serving);
-            }
+            Some(Ok(halves)) => worker.rt.spawn(TaskClass::Latency, serve(halves)),
             Some(Err(error)) => {
                 // Out of descriptors, or the client is gone already: neither is helped by trying at once.
                 tracing::warn!(%error, "could not accept a connection");

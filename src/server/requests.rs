@@ -15,7 +15,7 @@ use futures_lite::future;
 use crate::catalog::ConsumerId;
 use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
 use crate::engine::shard::Put as ShardPut;
-use crate::limits::{PAGE_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX};
+use crate::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
 use crate::protocol::messages::{
     Credit, Get, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, Stat, Stats, StatsAnswer, Subscribe,
     SubscribeAnswer, Unsubscribe, UnsubscribeAnswer,
@@ -143,7 +143,7 @@ impl<R: Runtime> Requests<R> {
             Ok(Home::Here(shard)) => {
                 let batch = ShardPut {
                     body: &message.body,
-                    body_crc: message.head.body_crc,
+                    body_crc: Some(message.head.body_crc),
                     record_count: put.record_count,
                     producer: put.producer,
                 };
@@ -156,7 +156,7 @@ impl<R: Runtime> Requests<R> {
                     group: put.group,
                     producer: put.producer,
                     record_count: put.record_count,
-                    body_crc: message.head.body_crc,
+                    body_crc: Some(message.head.body_crc),
                     // Copied out: the part of the receive buffer would keep all of it alive on another thread.
                     body: bytes::Bytes::copy_from_slice(&message.body),
                     each: false,
@@ -190,7 +190,7 @@ impl<R: Runtime> Requests<R> {
             Ok(taken) => {
                 let (outbox, worker) = (Rc::clone(&self.outbox), Rc::clone(&self.worker));
                 self.worker.rt.spawn(TaskClass::Latency, async move {
-                    outbox.answer(Opcode::PutKeyed, correlation, &taken.done(&worker).await);
+                    outbox.answer(Opcode::PutKeyed, correlation, &put_keyed::answer(&worker, taken).await);
                 });
             }
             Err(error) => self.outbox.fail(Opcode::PutKeyed as u8, correlation, &error),
@@ -200,8 +200,9 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
+            let turn = async || outbox.read_turn().await;
             let got =
-                async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, Via::Call, &outbox).await) };
+                async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, Via::Call, turn).await) };
             // Nobody waits for records on behalf of a client that is gone.
             let over = async {
                 outbox.over().await;
@@ -322,8 +323,8 @@ impl<R: Runtime> Requests<R> {
 }
 
 /// Things on one page of an answer: 0 stands for as many as there can be.
-fn page(limit: u32) -> usize {
-    let limit = if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) };
+fn page(limit: u32, max: u32) -> usize {
+    let limit = if limit == 0 { max } else { limit.min(max) };
     limit as usize
 }
 

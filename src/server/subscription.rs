@@ -96,6 +96,7 @@ impl Subscription {
             }
         };
         let children = if end.is_none() { children(&worker, source.group).await } else { Vec::new() };
+        let children = children.iter().map(child).collect();
         let last = SubscriptionEnd { next_offset: next, error: end.map(|failure| worker.error(&failure)), children };
         outbox.push(Envelope::last_push(self.correlation), &last, Body::Empty);
     }
@@ -153,7 +154,8 @@ impl Subscription {
         let began = worker.rt.now();
         let Source { group, pipe, .. } = *source;
         let via = pipe.map_or(Via::Shared, Via::Pipe);
-        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, outbox).await;
+        let turn = async || outbox.read_turn().await;
+        let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, turn).await;
         let Got { body, state, _turn } = match got {
             Ok(got) => got,
             // A push that meets the stream's limits is paced, not refused.
@@ -203,8 +205,8 @@ struct Pushed {
     is_end: bool,
 }
 
-/// The shards that go on with the keys of a closed one.
-async fn children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
+/// The shards that go on with the keys of a closed one. Empty only if the node stops.
+pub async fn children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<Shard> {
     // The owner of the shard may have learned of the reshard a moment before this worker.
     for _ in 0..CHILDREN_TRIES {
         let found = known_children(worker, group);
@@ -216,16 +218,19 @@ async fn children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildSh
     Vec::new()
 }
 
-fn known_children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<ChildShard> {
+fn known_children<R: Runtime>(worker: &Worker<R>, group: GroupId) -> Vec<Shard> {
     let catalog = worker.catalog.borrow();
     let Some((stream, parent)) = catalog.shard(group) else { return Vec::new() };
-    let child = |shard: &Shard| ChildShard {
+    stream.children(parent.number).cloned().collect()
+}
+
+fn child(shard: &Shard) -> ChildShard {
+    ChildShard {
         number: shard.number,
         group: shard.group,
         hash_start: shard.range.start,
         hash_end: shard.range.end,
         parent: shard.parent,
         adjacent_parent: shard.adjacent_parent,
-    };
-    stream.children(parent.number).map(child).collect()
+    }
 }

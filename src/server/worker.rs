@@ -12,7 +12,7 @@ mod stats;
 pub use puts::{EachPut, Waiter};
 pub use reads::{Got, Via, wait_out};
 
-use crate::catalog::{Catalog, Status};
+use crate::catalog::{Catalog, CatalogError, Command, Event, Status};
 use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
@@ -22,6 +22,8 @@ use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
 use crate::server::admin::Admin;
 use crate::server::failure::Failure;
+#[cfg(feature = "kinesis")]
+use crate::server::kinesis::Front;
 use crate::server::links::Link;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op};
 use crate::server::node::Options;
@@ -69,6 +71,9 @@ pub struct Worker<R: Runtime> {
     pub receive_budget: Rc<Semaphore>,
     /// Told when the node begins to stop.
     pub changed: Notify,
+    /// Its side of the Kinesis API, if that is turned on.
+    #[cfg(feature = "kinesis")]
+    pub kinesis: Option<Front>,
     draining: Cell<bool>,
     started: MonoUs,
     lanes: Lanes,
@@ -101,7 +106,11 @@ impl<R: Runtime> Worker<R> {
     pub fn new(rt: R, parts: Parts<R>) -> Rc<Self> {
         let Parts { id, options, node, shards, catalog, links, admin } = parts;
         let started = rt.now();
+        #[cfg(feature = "kinesis")]
+        let kinesis = options.kinesis.as_ref().map(|kinesis| Front::new(kinesis, node.node_id));
         Rc::new(Self {
+            #[cfg(feature = "kinesis")]
+            kinesis,
             rt,
             id,
             count: u16::try_from(links.len()).expect("workers are bounded"),
@@ -174,6 +183,15 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
+    /// Takes a command that is in force over into this worker's copy of the catalogue.
+    pub fn apply(&self, command: &Command) -> Result<Vec<Event>, CatalogError> {
+        #[cfg(feature = "kinesis")]
+        if let Some(front) = &self.kinesis {
+            front.passing.saw(command, &self.catalog.borrow(), self.rt.wall());
+        }
+        self.catalog.borrow_mut().apply(command)
+    }
+
     /// Takes a message from another worker.
     pub fn receive(self: &Rc<Self>, from: WorkerId, mail: Mail) {
         let link = self.links[usize::from(from.0)].as_ref().expect("mail comes from others");
@@ -195,7 +213,7 @@ impl<R: Runtime> Worker<R> {
             }
             Op::Apply(command) => {
                 // The copy changes here and now, so that commands are taken over in the order they came into force.
-                let events = self.catalog.borrow_mut().apply(&command);
+                let events = self.apply(&command);
                 self.rt.spawn(TaskClass::Background, async move {
                     let done = match events {
                         Ok(events) => worker.act(events).await,

@@ -20,6 +20,10 @@ use thiserror::Error;
 
 use crate::types::{Offset, ShardNumber, WallUs};
 
+mod digits;
+
+pub use digits::SequenceDigits;
+
 /// Decimal digits of every sequence number.
 pub const SEQUENCE_DIGITS: usize = 56;
 

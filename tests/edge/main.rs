@@ -7,6 +7,8 @@ mod consumers;
 mod ending;
 mod forwarding;
 mod input;
+#[cfg(all(feature = "kinesis", feature = "cli"))]
+mod kinesis;
 mod limits;
 mod live;
 mod store;

@@ -34,6 +34,7 @@ fn on_demand() -> Settings {
         mode: Mode::OnDemand(Bounds { shards_min: 6, shards_max: 7 }),
         distribution: Distribution::Auto,
         warm_throughput_mib: 8,
+        get_records_wait_ms: 9,
         ..Settings::default()
     }
 }
@@ -42,7 +43,7 @@ fn on_demand() -> Settings {
 fn samples() -> Vec<(Command, &'static str)> {
     let stream = STREAM;
     let change = |change: SettingsChange| Command::UpdateStream { stream, change, now: TIME };
-    let Settings { limits, mode, distribution, warm_throughput_mib, .. } = on_demand();
+    let Settings { limits, mode, distribution, warm_throughput_mib, get_records_wait_ms, .. } = on_demand();
     let all = SettingsChange {
         record_bytes_max: Some(1024),
         durability: Some(Durability::Fsync),
@@ -51,6 +52,7 @@ fn samples() -> Vec<(Command, &'static str)> {
         mode: Some(mode),
         distribution: Some(distribution),
         warm_throughput_mib: Some(warm_throughput_mib),
+        get_records_wait_ms: Some(get_records_wait_ms),
     };
     let plain = SettingsChange {
         limits: Some(Limits::Aws),
@@ -70,7 +72,7 @@ fn samples() -> Vec<(Command, &'static str)> {
     vec![
         (
             Command::CreateStream(created()),
-            "02010000040061622e6303000000300000000000200001000000010203040506000010000000",
+            "03010000040061622e630300000030000000000020000100000000000000010203040506000010000000",
         ),
         (
             Command::CreateStream(CreateStream {
@@ -79,83 +81,90 @@ fn samples() -> Vec<(Command, &'static str)> {
                 tags: tags(&[("k", "v"), ("l", "")]),
                 ..created()
             }),
-            "02010000040061622e6300000000180000000000100000020101010000000200000000000000030000000400000000000000050000000000000006000000070000000800000001020304050600001000020001006b01007601006c0000",
+            "03010000040061622e630000000018000000000010000002010101000000020000000000000003000000040000000000000005000000000000000600000007000000080000000900000001020304050600001000020001006b01007601006c0000",
         ),
-        (Command::ActivateStream { stream }, "020200000201000000000000"),
+        (Command::ActivateStream { stream }, "030200000201000000000000"),
         (
             change(SettingsChange { retention_hours: Some(72), ..SettingsChange::default() }),
-            "02030000020100000000000001020304050600000148000000",
+            "03030000020100000000000001020304050600000148000000",
         ),
         (
             change(all),
-            "02030000020100000000000001020304050600007f1800000000040000000201000000020000000000000003000000040000000000000005000000000000000106000000070000000108000000",
+            "0303000002010000000000000102030405060000ff180000000004000000020100000002000000000000000300000004000000000000000500000000000000010600000007000000010800000009000000",
         ),
-        (change(plain), "020300000201000000000000010203040506000038010000"),
-        (Command::DeleteStream { stream, enforce: false }, "02040000020100000000000000"),
-        (Command::DeleteStream { stream, enforce: true }, "02040000020100000000000001"),
-        (Command::ForgetStream { stream }, "020500000201000000000000"),
+        (change(plain), "030300000201000000000000010203040506000038010000"),
+        (Command::DeleteStream { stream, enforce: false }, "03040000020100000000000000"),
+        (Command::DeleteStream { stream, enforce: true }, "03040000020100000000000001"),
+        (Command::ForgetStream { stream }, "030500000201000000000000"),
         (
             Command::Reshard(Reshard { stream, ops, by_node: true, now: TIME, workers: 16 }),
-            "021000000201000000000000010102030405060000100002000000000100000002000000000000000000000000000000010300000004000000",
+            "031000000201000000000000010102030405060000100002000000000100000002000000000000000000000000000000010300000004000000",
         ),
         (
             Command::FinishReshard { stream, ends: vec![(ShardNumber(8), Offset(9))], now: TIME },
-            "021100000201000000000000010203040506000001000000080000000900000000000000",
+            "031100000201000000000000010203040506000001000000080000000900000000000000",
         ),
         (
             Command::MoveShard { stream, shard: ShardNumber(10), to: WorkerId(11) },
-            "0212000002010000000000000a0000000b00",
+            "0312000002010000000000000a0000000b00",
         ),
-        (Command::ScaleStream { stream, target: 12, now: TIME }, "0213000002010000000000000c0000000102030405060000"),
-        (Command::ExpireShards { stream, shards: shards.clone() }, "021400000201000000000000020000000500000006000000"),
-        (Command::ForgetShards { stream, shards }, "021500000201000000000000020000000500000006000000"),
-        (Command::ScaleDone { stream }, "021600000201000000000000"),
+        (Command::ScaleStream { stream, target: 12, now: TIME }, "0313000002010000000000000c0000000102030405060000"),
+        (Command::ExpireShards { stream, shards: shards.clone() }, "031400000201000000000000020000000500000006000000"),
+        (Command::ForgetShards { stream, shards }, "031500000201000000000000020000000500000006000000"),
+        (Command::ScaleDone { stream }, "031600000201000000000000"),
         (
             Command::TagStream { stream, consumer: None, set: tags(&[("k", "v")]), remove: vec!["gone".to_owned()] },
-            "02180000020100000000000000010001006b010076010000000400676f6e65",
+            "03180000020100000000000000010001006b010076010000000400676f6e65",
         ),
         (
             Command::TagStream { stream, consumer: Some(consumer), set: Tags::new(), remove: Vec::new() },
-            "021800000201000000000000010700000000000000000000000000",
+            "031800000201000000000000010700000000000000000000000000",
         ),
-        (Command::SetEncryption { stream, key_id: Some("key".to_owned()) }, "0219000002010000000000000103006b6579"),
-        (Command::SetEncryption { stream, key_id: None }, "02190000020100000000000000"),
-        (Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }, "021a000002010000000000007f"),
+        (
+            Command::SetEncryption { stream, key_id: Some("key".to_owned()), now: TIME },
+            "03190000020100000000000001020304050600000103006b6579",
+        ),
+        (Command::SetEncryption { stream, key_id: None, now: TIME }, "031900000201000000000000010203040506000000"),
+        (Command::SetMonitoring { stream, metrics: ShardMetrics::ALL }, "031a000002010000000000007f"),
         (
             Command::SetPolicy { stream, consumer: None, policy: Some("{}".to_owned()) },
-            "021b00000201000000000000000102007b7d",
+            "031b00000201000000000000000102007b7d",
         ),
         (
             Command::SetPolicy { stream, consumer: Some(consumer), policy: None },
-            "021b0000020100000000000001070000000000000000",
+            "031b0000020100000000000001070000000000000000",
         ),
         (
             Command::RegisterConsumer { stream, name: "c".to_owned(), tags: tags(&[("k", "v")]), now: TIME },
-            "022000000201000000000000010063010001006b0100760102030405060000",
+            "032000000201000000000000010063010001006b0100760102030405060000",
         ),
-        (Command::DeregisterConsumer { stream, consumer }, "0221000002010000000000000700000000000000"),
+        (Command::DeregisterConsumer { stream, consumer }, "0321000002010000000000000700000000000000"),
         (
             store(StoreCommand::Put { name: name(), value: value(), expect: Expect::Any, token: None }),
-            "023000000300732f7001006b0000010076",
+            "033000000300732f7001006b0000010076",
         ),
         (
             store(StoreCommand::Put { name: name(), value: value(), expect: Expect::Version(13), token: Some(14) }),
-            "023000000300732f7001006b020d00000000000000010e00000000000000010076",
+            "033000000300732f7001006b020d00000000000000010e00000000000000010076",
         ),
         (
             store(StoreCommand::Delete { name: name(), expect: Expect::Absent, token: None }),
-            "023100000300732f7001006b0100",
+            "033100000300732f7001006b0100",
         ),
         (
             store(StoreCommand::Delete { name: name(), expect: Expect::Any, token: Some(14) }),
-            "023100000300732f7001006b00010e00000000000000",
+            "033100000300732f7001006b00010e00000000000000",
         ),
         (
             store(StoreCommand::Claim { name: name(), owner: "me".to_owned(), ttl_ms: 15, take_from: Some(16) }),
-            "023200000300732f7001006b02006d650f000000011000000000000000",
+            "033200000300732f7001006b02006d650f000000011000000000000000",
         ),
-        (store(StoreCommand::Release { name: name(), token: 17 }), "023300000300732f7001006b1100000000000000"),
+        (store(StoreCommand::Release { name: name(), token: 17 }), "033300000300732f7001006b1100000000000000"),
     ]
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -223,6 +232,60 @@ fn commands_of_version_1() {
     }
 }
 
+/// Goal: the commands of version 2 that have changed since mean what they meant, byte for byte as they were committed then.
+#[test]
+fn commands_of_version_2() {
+    let stream = STREAM;
+    let Settings { limits, mode, distribution, warm_throughput_mib, .. } = on_demand();
+    let all = SettingsChange {
+        record_bytes_max: Some(1024),
+        durability: Some(Durability::Fsync),
+        retention_hours: Some(24),
+        limits: Some(limits),
+        mode: Some(mode),
+        distribution: Some(distribution),
+        warm_throughput_mib: Some(warm_throughput_mib),
+        get_records_wait_ms: None,
+    };
+    let samples = [
+        (
+            Command::CreateStream(created()),
+            "02010000040061622e6303000000300000000000200001000000010203040506000010000000",
+        ),
+        (
+            Command::CreateStream(CreateStream {
+                shard_count: 0,
+                settings: Settings { get_records_wait_ms: 0, ..on_demand() },
+                tags: tags(&[("k", "v"), ("l", "")]),
+                ..created()
+            }),
+            "02010000040061622e6300000000180000000000100000020101010000000200000000000000030000000400000000000000050000000000000006000000070000000800000001020304050600001000020001006b01007601006c0000",
+        ),
+        (
+            Command::UpdateStream { stream, change: all, now: TIME },
+            "02030000020100000000000001020304050600007f1800000000040000000201000000020000000000000003000000040000000000000005000000000000000106000000070000000108000000",
+        ),
+        (
+            Command::SetEncryption { stream, key_id: Some("key".to_owned()), now: WallUs(0) },
+            "0219000002010000000000000103006b6579",
+        ),
+        (Command::SetEncryption { stream, key_id: None, now: WallUs(0) }, "02190000020100000000000000"),
+    ];
+    for (command, hex) in samples {
+        let bytes = unhex(hex);
+        assert_eq!(Command::decode(&bytes).as_ref(), Ok(&command));
+        for cut in 0..bytes.len() {
+            let error = Command::decode(&bytes[..cut]).unwrap_err();
+            assert!(matches!(error, DecodeError::Truncated { .. }), "{command:?} cut at {cut}: {error}");
+        }
+        let longer = [&bytes[..], b"\0"].concat();
+        assert_eq!(Command::decode(&longer), Err(DecodeError::Trailing { offset: bytes.len(), extra: 1 }));
+    }
+    // What it did not have.
+    let error = Command::decode(&unhex("0203000002010000000000000102030405060000800a000000")).unwrap_err();
+    assert!(matches!(error, DecodeError::Invalid { what: "update fields", .. }), "{error}");
+}
+
 /// Goal: every truncation of every command is an error, and so is a byte too many.
 #[test]
 fn truncated_commands_are_refused() {
@@ -246,7 +309,7 @@ fn impossible_commands_are_refused() {
     };
     for (kind, at, byte, name) in [
         (1, 0, 0, "command version"),
-        (1, 0, 3, "command version"),
+        (1, 0, 4, "command version"),
         (2, 1, 0, "command kind"),
         (2, 1, 6, "command kind"),
         (2, 1, 23, "command kind"),
@@ -259,16 +322,15 @@ fn impossible_commands_are_refused() {
         (1, 24, 2, "mode"),
         (1, 25, 2, "distribution"),
         (1, 25, 1, "distribution"),
-        (1, 34, 0, "workers"),
+        (1, 38, 0, "workers"),
         (3, 20, 0, "update fields"),
-        (3, 20, 128, "update fields"),
         (4, 12, 2, "enforce"),
         (16, 12, 2, "by node"),
         (16, 21, 0, "workers"),
         (16, 27, 2, "operation"),
         (19, 12, 0, "target"),
         (24, 12, 2, "consumer"),
-        (25, 12, 2, "encryption key"),
+        (25, 20, 2, "encryption key"),
         (26, 12, 128, "metrics"),
         (32, 14, b'/', "consumer name"),
         (48, 12, 3, "expect"),

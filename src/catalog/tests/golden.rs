@@ -33,7 +33,7 @@
 //! > restart                                  through a snapshot
 //!
 //! SETTING: retention=HOURS  record=BYTES  durability=fsync|interval  limits=none|aws|RECORDS/BYTES/CALLS/BYTES/BYTES
-//!          mode=provisioned|MIN..MAX  distribution=keys|auto  warm=MIB
+//!          mode=provisioned|MIN..MAX  distribution=keys|auto  warm=MIB  wait=MS
 //! ```
 //! Failing scripts print the whole text that would pass.
 
@@ -184,6 +184,7 @@ impl<'a> Line<'a> {
                 other => panic!("distribution {other}"),
             }),
             warm_throughput_mib: self.number("warm"),
+            get_records_wait_ms: self.number("wait"),
         }
     }
 }
@@ -250,7 +251,7 @@ impl Node {
             }),
             "encrypt" => {
                 let key_id = line.text("key").map(str::to_owned);
-                self.command(Command::SetEncryption { stream: stream(), key_id })
+                self.command(Command::SetEncryption { stream: stream(), key_id, now: self.clock })
             }
             "monitor" => {
                 let named = |name| ShardMetrics::named(name).unwrap();
@@ -400,8 +401,16 @@ fn show_shard(shard: &Shard) -> String {
 }
 
 fn show_settings(settings: &Settings) -> String {
-    let Settings { retention_hours, record_bytes_max, durability, limits, mode, distribution, warm_throughput_mib } =
-        settings;
+    let Settings {
+        retention_hours,
+        record_bytes_max,
+        durability,
+        limits,
+        mode,
+        distribution,
+        warm_throughput_mib,
+        get_records_wait_ms,
+    } = settings;
     let mut out = format!("retention {retention_hours} h, records up to {record_bytes_max} B, {durability}");
     if *limits != Limits::None {
         write!(out, ", limits {limits}").unwrap();
@@ -409,6 +418,9 @@ fn show_settings(settings: &Settings) -> String {
     if let Mode::OnDemand(Bounds { shards_min, shards_max }) = mode {
         write!(out, ", {mode} with {shards_min} to {shards_max} shards, {distribution}").unwrap();
         write!(out, ", warm {warm_throughput_mib} MiB/s").unwrap();
+    }
+    if *get_records_wait_ms != 0 {
+        write!(out, ", empty gets wait {get_records_wait_ms} ms").unwrap();
     }
     out
 }

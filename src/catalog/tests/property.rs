@@ -22,7 +22,7 @@ fn command_for(catalog: &Catalog, dice: &[u64]) -> Command {
     let state_of = |number| known.and_then(|stream| stream.shard(number)).map(|shard| shard.state);
     let consumer = ConsumerId(1 + draw(4));
     let text = |n: u64| ["a", "b", "c", "d"][n as usize % 4].to_owned();
-    match draw(26) {
+    match draw(27) {
         0..=2 => {
             let mode = if draw(3) == 0 { Mode::ON_DEMAND } else { Mode::Provisioned };
             Command::CreateStream(CreateStream {
@@ -38,7 +38,8 @@ fn command_for(catalog: &Catalog, dice: &[u64]) -> Command {
         5 | 6 => {
             let mut change =
                 SettingsChange { retention_hours: Some(20 + draw(80) as u32), ..SettingsChange::default() };
-            match draw(5) {
+            match draw(6) {
+                5 => change.get_records_wait_ms = Some(draw(20_002) as u32),
                 0 => change.mode = Some(Mode::Provisioned),
                 1 => change.mode = Some(Mode::ON_DEMAND),
                 2 => change.distribution = Some(Distribution::Auto),
@@ -93,6 +94,7 @@ fn command_for(catalog: &Catalog, dice: &[u64]) -> Command {
             set: tags(&[(&text(draw(4)), "v")]),
             remove: vec![text(draw(4))],
         },
+        26 => Command::SetEncryption { stream, key_id: [None, Some(text(draw(2)))][draw(2) as usize].clone(), now },
         21 => Command::RegisterConsumer { stream, name: text(draw(4)), tags: Tags::new(), now },
         22 => Command::DeregisterConsumer { stream, consumer },
         _ => {
@@ -295,7 +297,7 @@ proptest! {
     /// Goal: bytes that are no command are an error, never a panic; and what decodes encodes to the same bytes.
     #[test]
     fn random_bytes_never_panic(head in 0..53_u8, rest in prop::collection::vec(prop_oneof![0..3_u8, any::<u8>()], 0..60)) {
-        let bytes = [&[2, head, 0, 0][..], &rest].concat();
+        let bytes = [&[3, head, 0, 0][..], &rest].concat();
         if let Ok(command) = Command::decode(&bytes) {
             prop_assert_eq!(command.encode(), bytes);
         }

@@ -26,6 +26,56 @@ fn committed_snapshot() {
     let hex: String = catalog.encode_snapshot().iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = concat!(
         "4d534331",
+        "a822da05",
+        "ed00000000000000",
+        "0300",
+        "000000000000",
+        "0100000000000000",
+        "0100000000000000",
+        "0300000000000000",
+        "0200000000000000",
+        "1100000000000000",
+        "0100000000000000",
+        "0000000000000000",
+        "0000000000000000",
+        "01000000",
+        "0100000000000000",
+        "02006162",
+        "00401e18240a0600",
+        "180000000000100000000000",
+        "00000000",
+        "00000000",
+        "0000000000000000",
+        "00000000",
+        "00000000",
+        "00000000",
+        "00000000",
+        "00000000",
+        "0000",
+        "00",
+        "00",
+        "00",
+        "00000000",
+        "01000000",
+        "01000000",
+        "00000000",
+        "0000",
+        "00",
+        "00",
+        "1000000000000000",
+        "00000000000000000000000000000000",
+        "ffffffffffffffffffffffffffffffff",
+        "00401e18240a0600",
+        "00000000",
+    );
+    assert_eq!(hex, expected);
+}
+
+/// Goal: a snapshot of version 2, byte for byte as it was committed then, gives the state it gave.
+#[test]
+fn snapshot_of_version_2() {
+    let hex = concat!(
+        "4d534331",
         "fdbf3ef2",
         "e100000000000000",
         "0200",
@@ -65,7 +115,16 @@ fn committed_snapshot() {
         "00401e18240a0600",
         "00000000",
     );
-    assert_eq!(hex, expected);
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    let bytes: Vec<_> = (0..hex.len()).step_by(2).map(byte).collect();
+    let mut catalog = Catalog::new();
+    catalog.apply(&create("ab", 1)).unwrap();
+    catalog.advance(FrameIndex(0), Term(3));
+    assert_eq!(Catalog::decode_snapshot(&bytes), Ok(catalog));
+    for cut in 16..bytes.len() {
+        let error = Catalog::decode_snapshot(&resealed(bytes[..cut].to_vec())).unwrap_err();
+        assert!(matches!(error, DecodeError::Truncated { .. }), "cut at {cut}: {error}");
+    }
 }
 
 /// Goal: a snapshot of version 1, byte for byte as it was committed then, gives the state it gave.
@@ -175,23 +234,23 @@ fn invariants_are_checked_on_decode() {
     catalog.apply(&create("cd", 1)).unwrap();
     let bytes = catalog.encode_snapshot();
     let first = 92;
-    let shard = first + 73;
+    let shard = first + 85;
     let second = shard + 2 * 56;
     for (at, byte, name) in [
         (16, 0, "snapshot version"),
-        (16, 3, "snapshot version"),
+        (16, 4, "snapshot version"),
         (18, 1, "snapshot reserved"),
         (56, 15, "next group"),
         (48, 2, "stream number"),
         (first, 0, "stream number"),
         (second, 1, "stream number"),
         (first + 10, b' ', "stream name"),
-        (first + 32, 4, "stream status"),
-        (first + 32, 3, "shards of stream"),
-        (first + 33, 1, "stream reserved"),
-        (first + 44, 1, "shards of stream"),
-        (first + 59, 128, "metrics"),
-        (first + 65, 1, "shards of stream"),
+        (first + 36, 4, "stream status"),
+        (first + 36, 3, "shards of stream"),
+        (first + 37, 1, "stream reserved"),
+        (first + 48, 1, "shards of stream"),
+        (first + 71, 128, "metrics"),
+        (first + 77, 1, "shards of stream"),
         (shard, 1, "shards of stream"),
         (shard + 6, 4, "shard fields"),
         (shard + 7, 1, "shards of stream"),
@@ -211,7 +270,7 @@ fn invariants_are_checked_on_decode() {
     wrong[second + 10..second + 12].copy_from_slice(b"ab");
     let error = Catalog::decode_snapshot(&resealed(wrong.clone())).unwrap_err();
     assert!(matches!(error, DecodeError::Invalid { what: "stream name", .. }), "{error}");
-    wrong[first + 32] = Status::Deleting as u8;
+    wrong[first + 36] = Status::Deleting as u8;
     Catalog::decode_snapshot(&resealed(wrong)).unwrap();
 
     let bytes = varied().encode_snapshot();

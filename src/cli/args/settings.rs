@@ -3,7 +3,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::values::{setting, size};
+use super::values::{get_records_wait, setting, size};
 use super::{JsonArg, KeyValue, NodeArgs};
 use crate::config::{Hours, RecordBytes};
 use crate::limits::{SHARDS_PER_STREAM_MAX, WARM_THROUGHPUT_MIB_MAX};
@@ -66,6 +66,9 @@ pub struct StreamSettings {
     /// What decides on a record's shard.
     #[arg(long, value_name = "BY")]
     pub distribution: Option<SpreadKind>,
+    /// How long a GetRecords over HTTP that finds nothing waits for records: up to 20s; 0 for not at all, the default.
+    #[arg(long, value_name = "TIME", value_parser = get_records_wait)]
+    pub get_records_wait: Option<u32>,
 }
 
 /// Between how many shards the node decides.

@@ -98,7 +98,7 @@ pub struct StreamNameArgs {
     after_help = "Example:\n  millstream stream update orders --retention 30d --limits aws",
     group = clap::ArgGroup::new("changes").args([
         "retention", "record_max", "durability", "mode", "min", "max", "warm", "limits", "write_records", "write_bytes",
-        "read_calls", "read_bytes", "fanout_bytes", "distribution",
+        "read_calls", "read_bytes", "fanout_bytes", "distribution", "get_records_wait",
     ]).required(true).multiple(true)
 )]
 pub struct StreamUpdateArgs {

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
+use crate::cli::moment::duration;
 use crate::config::{Bytes, Value};
+use crate::limits::GET_RECORDS_WAIT_MS_MAX;
 use crate::types::{HashKey, ShardNumber, WorkerId};
 
 /// What a shard's id begins with.
@@ -42,6 +44,13 @@ pub fn worker(text: &str) -> Result<WorkerId, String> {
 /// Parses a size in bytes as a number: `64KiB`, `1MB`.
 pub fn size(text: &str) -> Result<u64, String> {
     setting(text).map(|Bytes(bytes)| bytes)
+}
+
+/// Parses how long an empty GetRecords waits, in milliseconds: `200ms`, `5s`, 0 for not at all.
+pub fn get_records_wait(text: &str) -> Result<u32, String> {
+    let ms = if text == "0" { 0 } else { duration(text)?.as_millis() };
+    let ms = u32::try_from(ms).ok().filter(|ms| *ms <= GET_RECORDS_WAIT_MS_MAX);
+    ms.ok_or_else(|| format!("`{text}` is too long; {GET_RECORDS_WAIT_MS_MAX}ms at most"))
 }
 
 /// A key and a value, as `KEY=VALUE`.
@@ -91,6 +100,17 @@ mod tests {
         let above = format!("0x1{}", "0".repeat(32));
         for text in ["", "0x", "ff", "-1", "+1", "0x+1", "340282366920938463463374607431768211456", &above] {
             assert!(hash_key(text).unwrap_err().contains("0x"), "{text}");
+        }
+    }
+
+    /// Goal: the wait of an empty GetRecords is a length of time up to the limit, or 0 for none.
+    #[test]
+    fn waits_are_lengths_of_time() {
+        for (text, ms) in [("0", 0), ("0ms", 0), ("200ms", 200), ("20s", 20_000), ("20000ms", 20_000)] {
+            assert_eq!(get_records_wait(text), Ok(ms), "{text}");
+        }
+        for text in ["200", "", "-1s", "20001ms", "1d", "99999999999d"] {
+            assert!(get_records_wait(text).is_err(), "{text}");
         }
     }
 

@@ -31,6 +31,7 @@ pub fn change(given: &Given, current: Option<&StreamSettings>) -> Result<Setting
             SpreadKind::Auto => Distribution::Auto,
         }),
         warm_throughput_mib: given.capacity.warm,
+        get_records_wait_ms: given.get_records_wait,
     })
 }
 
@@ -126,6 +127,7 @@ pub fn as_json(settings: &StreamSettings) -> Value {
             }),
         },
         "distribution": distribution_name(settings.distribution),
+        "get_records_wait_ms": settings.get_records_wait_ms,
     })
 }
 
@@ -138,7 +140,12 @@ pub fn as_lines(settings: &StreamSettings) -> Vec<(&'static str, String)> {
         ("mode", mode_text(settings)),
         ("limits", limits_text(settings.limits)),
         ("distribution", distribution_name(settings.distribution).to_owned()),
+        ("get wait", wait_text(settings.get_records_wait_ms)),
     ]
+}
+
+fn wait_text(ms: u32) -> String {
+    if ms == 0 { "none".to_owned() } else { format!("{ms} ms") }
 }
 
 const fn mode_name(mode: CapacityMode) -> &'static str {
@@ -234,6 +241,7 @@ fn apply(name: &str, given: &Given, output: JsonArg, node: &NodeArgs) -> Result<
         "mode" => change.mode.is_some() || change.warm_throughput_mib.is_some(),
         "limits" => change.limits.is_some(),
         "distribution" => change.distribution.is_some(),
+        "get wait" => change.get_records_wait_ms.is_some(),
         other => unreachable!("no setting is called {other}"),
     };
     let lines = as_lines(&settings).into_iter().filter(|(setting, _)| was_set(setting));
@@ -275,6 +283,7 @@ mod tests {
             mode: CapacityMode::OnDemand { shards_min, shards_max },
             distribution: Distribution::PartitionKey,
             warm_throughput_mib: 0,
+            get_records_wait_ms: 0,
         }
     }
 

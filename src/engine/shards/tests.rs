@@ -90,7 +90,7 @@ async fn put(
     let mut body = Vec::new();
     record::encode("key", &data, &mut body);
     shard.room(body.len(), producer).await?;
-    let put = Put { body: &body, body_crc: crc32fast::hash(&body), record_count: 1, producer };
+    let put = Put { body: &body, body_crc: Some(crc32fast::hash(&body)), record_count: 1, producer };
     let (fill, answer) = one_shot();
     shard.put(&put, Ack { sink: Rc::new(Waiter(RefCell::new(Some(fill)))), token: 0 })?;
     answer.wait().await.expect("an answer").map_err(|OutcomeUnknown| PutError::Refused(PutRefusal::Dead))
@@ -467,7 +467,8 @@ fn gets_of_many_records() {
             for records in [6_000, 4_000, 12_000, 100] {
                 let mut body = Vec::new();
                 (0..records).for_each(|_| record::encode("key", b"data", &mut body));
-                let put = Put { body: &body, body_crc: crc32fast::hash(&body), record_count: records, producer: None };
+                let put =
+                    Put { body: &body, body_crc: Some(crc32fast::hash(&body)), record_count: records, producer: None };
                 shard.room(body.len(), None).await.expect("it is open");
                 let (fill, answer) = one_shot();
                 let sink = Rc::new(Waiter(RefCell::new(Some(fill))));

@@ -11,6 +11,7 @@ const HAS_LIMITS: u8 = 8;
 const HAS_MODE: u8 = 16;
 const HAS_DISTRIBUTION: u8 = 32;
 const HAS_WARM_THROUGHPUT: u8 = 64;
+const HAS_GET_RECORDS_WAIT: u8 = 128;
 
 /// The settings a stream has.
 ///
@@ -18,7 +19,7 @@ const HAS_WARM_THROUGHPUT: u8 = 64;
 ///  0 u32 retention_hours   4 u32 record_bytes_max   8 u8 durability
 ///  9 u8 limits   10 u64 write_records_s   18 u64 write_bytes_s   26 u64 read_calls_s   34 u64 read_bytes_s
 /// 42 u64 fanout_bytes_s   50 u8 mode   51 u32 shards_min   55 u32 shards_max
-/// 59 u8 distribution   60 u32 warm_throughput_mib
+/// 59 u8 distribution   60 u32 warm_throughput_mib   64 u32 get_records_wait_ms
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamSettings {
@@ -36,13 +37,16 @@ pub struct StreamSettings {
     pub distribution: Distribution,
     /// Throughput the stream shall be ready for at any time, in MiB/s; 0 if none is asked for.
     pub warm_throughput_mib: u32,
+    /// How long a GetRecords of the HTTP front end that finds nothing waits for a commit; 0 if it does not.
+    pub get_records_wait_ms: u32,
 }
 
 /// Settings to be set: those not given take their default in a new stream and stay as they are in an existing one.
 ///
 /// ```text
-/// 0 u8 given (bit 0 retention, 1 record bytes, 2 durability, 3 limits, 4 mode, 5 distribution, 6 warm throughput)
-/// 1 64 bytes settings
+/// 0 u8 given (bit 0 retention, 1 record bytes, 2 durability, 3 limits, 4 mode, 5 distribution, 6 warm throughput,
+///             7 get records wait)
+/// 1 68 bytes settings
 /// ```
 /// Fields that are not given are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct SettingsChange {
     pub distribution: Option<Distribution>,
     /// Throughput the stream shall be ready for at any time, in MiB/s; 0 for none.
     pub warm_throughput_mib: Option<u32>,
+    /// How long a GetRecords of the HTTP front end that finds nothing waits for a commit; 0 for not at all.
+    pub get_records_wait_ms: Option<u32>,
 }
 
 /// How much goes into and out of each shard. On the wire a code and five numbers, 0 where the code stands for them.
@@ -136,6 +142,7 @@ impl StreamSettings {
         mode: CapacityMode::Provisioned,
         distribution: Distribution::PartitionKey,
         warm_throughput_mib: 0,
+        get_records_wait_ms: 0,
     };
 
     pub(super) fn encode<W: Write>(&self, out: &mut W) {
@@ -146,6 +153,7 @@ impl StreamSettings {
         self.mode.encode(out);
         out.put_u8(self.distribution as u8);
         out.put_u32(self.warm_throughput_mib);
+        out.put_u32(self.get_records_wait_ms);
     }
 
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -157,6 +165,7 @@ impl StreamSettings {
             mode: CapacityMode::read(r)?,
             distribution: read_code(r, "distribution", Distribution::from_code)?,
             warm_throughput_mib: r.u32("warm_throughput_mib")?,
+            get_records_wait_ms: r.u32("get_records_wait_ms")?,
         })
     }
 }
@@ -171,6 +180,7 @@ impl SettingsChange {
         mode: None,
         distribution: None,
         warm_throughput_mib: None,
+        get_records_wait_ms: None,
     };
 
     pub(super) fn encode<W: Write>(&self, out: &mut W) {
@@ -182,7 +192,8 @@ impl SettingsChange {
                 | bit(self.limits.is_some(), HAS_LIMITS)
                 | bit(self.mode.is_some(), HAS_MODE)
                 | bit(self.distribution.is_some(), HAS_DISTRIBUTION)
-                | bit(self.warm_throughput_mib.is_some(), HAS_WARM_THROUGHPUT),
+                | bit(self.warm_throughput_mib.is_some(), HAS_WARM_THROUGHPUT)
+                | bit(self.get_records_wait_ms.is_some(), HAS_GET_RECORDS_WAIT),
         );
         let zero = StreamSettings::ZERO;
         StreamSettings {
@@ -193,12 +204,13 @@ impl SettingsChange {
             mode: self.mode.unwrap_or(zero.mode),
             distribution: self.distribution.unwrap_or(zero.distribution),
             warm_throughput_mib: self.warm_throughput_mib.unwrap_or(zero.warm_throughput_mib),
+            get_records_wait_ms: self.get_records_wait_ms.unwrap_or(zero.get_records_wait_ms),
         }
         .encode(out);
     }
 
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let given = read_code(r, "given", |bits| (bits < 128).then_some(bits))?;
+        let given = r.u8("given")?;
         let offset = r.offset();
         let StreamSettings {
             retention_hours,
@@ -208,6 +220,7 @@ impl SettingsChange {
             mode,
             distribution,
             warm_throughput_mib,
+            get_records_wait_ms,
         } = StreamSettings::read(r)?;
         let zero = StreamSettings::ZERO;
         let field = Given { bits: given, offset };
@@ -228,6 +241,12 @@ impl SettingsChange {
                 warm_throughput_mib,
                 zero.warm_throughput_mib,
                 "warm_throughput_mib",
+            )?,
+            get_records_wait_ms: field.read(
+                HAS_GET_RECORDS_WAIT,
+                get_records_wait_ms,
+                zero.get_records_wait_ms,
+                "get_records_wait_ms",
             )?,
         })
     }

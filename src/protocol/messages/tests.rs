@@ -21,13 +21,14 @@ const SETTINGS: StreamSettings = StreamSettings {
     mode: CapacityMode::OnDemand { shards_min: 6, shards_max: 7 },
     distribution: Distribution::Auto,
     warm_throughput_mib: 8,
+    get_records_wait_ms: 9,
 };
 /// [`SETTINGS`], behind retention, record bytes and durability.
 const SETTINGS_REST: &str = "02 0100000000000000 0200000000000000 0300000000000000 0400000000000000 0500000000000000
-    01 06000000 07000000 01 08000000";
+    01 06000000 07000000 01 08000000 09000000";
 /// The same with nothing given.
 const NO_SETTINGS_REST: &str = "00 0000000000000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000
-    00 00000000 00000000 00 00000000";
+    00 00000000 00000000 00 00000000 00000000";
 
 /// Goal: hello and its answer are encoded as committed.
 #[test]
@@ -223,9 +224,10 @@ fn stream_changes() {
         mode: Some(SETTINGS.mode),
         distribution: Some(SETTINGS.distribution),
         warm_throughput_mib: Some(SETTINGS.warm_throughput_mib),
+        get_records_wait_ms: Some(SETTINGS.get_records_wait_ms),
         ..SettingsChange::NONE
     };
-    check(&UpdateStream { name: "s", settings }, &format!("0100 73 7d 30000000 00000000 01 {SETTINGS_REST}"));
+    check(&UpdateStream { name: "s", settings }, &format!("0100 73 fd 30000000 00000000 01 {SETTINGS_REST}"));
     check(
         &UpdateStreamAnswer { settings: SETTINGS, catalogue_version: 8 },
         &format!("18000000 00001000 01 {SETTINGS_REST} 0800000000000000"),
@@ -234,7 +236,6 @@ fn stream_changes() {
     check(&DeleteStreamAnswer { catalogue_version: 8 }, "0800000000000000");
     type Update = UpdateStream<'static>;
     for (start, field) in [
-        ("80 00000000 00000000 00", "given"),
         ("00 01000000 00000000 00", "retention_hours"),
         ("01 01000000 01000000 00", "record_bytes_max"),
         ("01 01000000 00000000 01", "durability"),
@@ -244,15 +245,16 @@ fn stream_changes() {
     }
     let numbers = "0000000000000000".repeat(5);
     for (given, rest, field) in [
-        ("00", format!("01 {numbers} 00 00000000 00000000 00 00000000"), "limits"),
-        ("08", format!("03 {numbers} 00 00000000 00000000 00 00000000"), "limits"),
+        ("00", format!("01 {numbers} 00 00000000 00000000 00 00000000 00000000"), "limits"),
+        ("08", format!("03 {numbers} 00 00000000 00000000 00 00000000 00000000"), "limits"),
         ("08", format!("01 01{} 00 00000000 00000000 00 00000000", &numbers[2..]), "limits"),
-        ("00", format!("00 {numbers} 01 00000000 00000000 00 00000000"), "mode"),
-        ("10", format!("00 {numbers} 02 00000000 00000000 00 00000000"), "mode"),
-        ("10", format!("00 {numbers} 00 01000000 00000000 00 00000000"), "mode"),
-        ("00", format!("00 {numbers} 00 00000000 00000000 01 00000000"), "distribution"),
-        ("20", format!("00 {numbers} 00 00000000 00000000 02 00000000"), "distribution"),
-        ("00", format!("00 {numbers} 00 00000000 00000000 00 01000000"), "warm_throughput_mib"),
+        ("00", format!("00 {numbers} 01 00000000 00000000 00 00000000 00000000"), "mode"),
+        ("10", format!("00 {numbers} 02 00000000 00000000 00 00000000 00000000"), "mode"),
+        ("10", format!("00 {numbers} 00 01000000 00000000 00 00000000 00000000"), "mode"),
+        ("00", format!("00 {numbers} 00 00000000 00000000 01 00000000 00000000"), "distribution"),
+        ("20", format!("00 {numbers} 00 00000000 00000000 02 00000000 00000000"), "distribution"),
+        ("00", format!("00 {numbers} 00 00000000 00000000 00 01000000 00000000"), "warm_throughput_mib"),
+        ("7f", format!("00 {numbers} 00 00000000 00000000 00 00000000 01000000"), "get_records_wait_ms"),
     ] {
         assert_eq!(refused::<Update>(&format!("0100 73 {given} 00000000 00000000 00 {rest}")), field);
     }
@@ -277,7 +279,11 @@ const SHARD: &str = "02000000 0900000000000000 00000000000000000000000000000000 
 /// Goal: descriptions are encoded as committed.
 #[test]
 fn describe_stream() {
-    check(&DescribeStream { name: "s", from_shard: ShardNumber(2), limit: 10 }, "0100 73 02000000 0a000000");
+    check(
+        &DescribeStream { name: "s", from_shard: ShardNumber(2), limit: 10, filter: ShardFilter::Open },
+        "0100 73 02000000 0a000000 01",
+    );
+    assert_eq!(refused::<DescribeStream<'static>>("0100 73 02000000 0a000000 03"), "filter");
     let shard = ShardDescription {
         number: ShardNumber(2),
         group: GroupId(9),
@@ -466,7 +472,7 @@ fn stats() {
 fn the_largest_args_fit() {
     use crate::limits::{
         ARGS_BYTES_MAX, ENCRYPTION_KEY_BYTES_MAX, LEASE_RENEWALS_MAX, PAGE_MAX, POLICY_BYTES_MAX,
-        PUT_KEYED_RECORDS_MAX, SCALE_STEPS_MAX, STAT_NAME_BYTES_MAX, STATS_MAX, STORE_KEY_BYTES_MAX,
+        PUT_KEYED_RECORDS_MAX, SCALE_STEPS_MAX, SHARD_PAGE_MAX, STAT_NAME_BYTES_MAX, STATS_MAX, STORE_KEY_BYTES_MAX,
         STORE_OWNER_BYTES_MAX, STORE_PAGE_MAX, STORE_SPACE_BYTES_MAX, STORE_VALUE_BYTES_MAX, STREAM_NAME_BYTES_MAX,
         TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
     };
@@ -486,10 +492,37 @@ fn the_largest_args_fit() {
     let lease = Lease { token: 1, ttl_ms: 1, remaining_ms: 1, owner: &owner };
     let item = StoreItem { version: 1, key: &key, value: &[0; STORE_VALUE_BYTES_MAX], lease: Some(lease) };
     let stat_name = "n".repeat(STAT_NAME_BYTES_MAX);
+    let shard = ShardDescription {
+        number: ShardNumber(0),
+        group: GroupId(1),
+        hash_start: HashKey(0),
+        hash_end: HashKey(0),
+        worker: WorkerId(0),
+        state: ShardState::Open,
+        parent: None,
+        adjacent_parent: None,
+        created: ARRIVAL,
+        closed: None,
+    };
+    let description = DescribeStreamAnswer {
+        stream: StreamId(1),
+        name: &name,
+        status: StreamStatus::Active,
+        created: ARRIVAL,
+        settings: SETTINGS,
+        catalogue_version: 1,
+        open_shards: 1,
+        scaling_target: 0,
+        consumers: 0,
+        expired_before: ARRIVAL,
+        shards: vec![shard; SHARD_PAGE_MAX as usize],
+        more: true,
+    };
     for bytes in [
         PutKeyed { stream: &name, record_count: PUT_KEYED_RECORDS_MAX, hash_keys }.encoded_bytes(),
         PutKeyedAnswer { durability: Durability::Fsync, results }.encoded_bytes(),
         ListStreamsAnswer { streams: vec![stream; PAGE_MAX as usize], more: true }.encoded_bytes(),
+        description.encoded_bytes(),
         StatsAnswer { stats: vec![Stat { name: &stat_name, value: 1 }; STATS_MAX] }.encoded_bytes(),
         ScaleStreamAnswer { open_shards: 1, catalogue_version: 1, steps: vec![step; SCALE_STEPS_MAX] }.encoded_bytes(),
         GetMetadataAnswer { tags, encryption_key: &encryption, monitoring: 0, policy: &policy }.encoded_bytes(),

@@ -21,7 +21,7 @@ pub struct UpdateStream<'a> {
 /// Answers an [`UpdateStream`]: the settings are durable, and in force for every request sent after this answer.
 ///
 /// ```text
-/// 0 64 bytes settings   64 u64 catalogue_version
+/// 0 68 bytes settings   68 u64 catalogue_version
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdateStreamAnswer {

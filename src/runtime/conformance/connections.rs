@@ -1,6 +1,7 @@
 //! Connected ends, whoever connected them.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_lite::future::{or, poll_once, zip};
 
-use super::{Link, eventually, soon};
+use super::{Link, eventually, soon, woken_by};
+use crate::runtime::room::Room;
 use crate::runtime::{Reactor, ReadHalf, TaskClass, WriteHalf};
 
 /// `len` bytes in which every position is recognisable.
@@ -159,6 +161,62 @@ pub async fn one_half_keeps_it_open<R: Reactor>(rt: &R, link: &impl Link<R>) {
     drop(ra);
     send(&mut wa, b"hello").await;
     assert_eq!(soon(rt, "the half that is left", receive(&mut rb, 5, 5)).await, b"hello");
+}
+
+/// A poll takes what there is or room for, and no more; pending, it wakes its task when that changes.
+pub async fn polls_take_what_there_is<R: Reactor>(rt: &R, link: &impl Link<R>) {
+    let ((_ra, mut wa), (mut rb, _wb)) = link.pair(rt).await;
+    let mut bytes = [0; 64];
+    let reading = async |rb: &mut R::ReadHalf, bytes: &mut [u8]| {
+        let mut room = Room::new(bytes);
+        let n = poll_fn(|cx| rb.poll_read(cx, &mut room)).await.expect("the other end is there");
+        assert_eq!(n, room.filled().len());
+        n
+    };
+    let n = woken_by(rt, "reading", reading(&mut rb, &mut bytes), async || send(&mut wa, b"hello").await).await;
+    assert!((1..=5).contains(&n));
+    assert_eq!(&bytes[..n], &b"hello"[..n]);
+    if n < 5 {
+        assert_eq!(soon(rt, "the rest", receive(&mut rb, 5 - n, 5)).await, b"hello"[n..]);
+    }
+    // Empty slices are no reason to send nothing.
+    let slices = [IoSlice::new(b""), IoSlice::new(b"a"), IoSlice::new(b""), IoSlice::new(b"bc")];
+    let sent = soon(rt, "writing", poll_fn(|cx| wa.poll_write(cx, &slices))).await.expect("the other end is there");
+    assert!((1..=3).contains(&sent));
+    assert_eq!(soon(rt, "reading", receive(&mut rb, sent, 5)).await, b"abc"[..sent]);
+    assert_eq!(poll_fn(|cx| wa.poll_write(cx, &[IoSlice::new(b"")])).await.expect("nothing to send"), 0);
+    // More than fits: all of it arrives because each pending write is woken.
+    let bytes = pattern(8 << 20);
+    let writing = async {
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (one, two) = rest.split_at(rest.len() / 2);
+            let slices = [IoSlice::new(one), IoSlice::new(two)];
+            let sent = poll_fn(|cx| wa.poll_write(cx, &slices)).await.expect("the other end is there");
+            assert!(sent > 0);
+            rest = &rest[sent..];
+        }
+    };
+    let ((), received) = soon(rt, "8 MiB", zip(writing, receive(&mut rb, bytes.len(), 1 << 16))).await;
+    assert!(received == bytes, "some of 8 MiB is wrong");
+}
+
+/// Finishing ends the own direction behind what was sent in it, and leaves the other one as it was.
+pub async fn finishing_ends_one_direction<R: Reactor>(rt: &R, link: &impl Link<R>) {
+    let ((mut ra, mut wa), (mut rb, mut wb)) = link.pair(rt).await;
+    let bytes = pattern(100_000);
+    send(&mut wa, &bytes).await;
+    wa.finish();
+    wa.finish();
+    assert!(wa.write_all(&mut [IoSlice::new(b"more")]).await.is_err(), "there is no more after the end");
+    assert!(soon(rt, "what was sent", receive(&mut rb, bytes.len(), 1 << 16)).await == bytes);
+    let mut buf = BytesMut::with_capacity(8);
+    assert_eq!(soon(rt, "the end", rb.read(&mut buf)).await.expect("an orderly end"), 0);
+    assert!(poll_once(ra.read(&mut buf)).await.is_none(), "the other direction has not ended");
+    send(&mut wb, b"the answer").await;
+    assert_eq!(soon(rt, "the answer", receive(&mut ra, 10, 64)).await, b"the answer");
+    wb.finish();
+    assert_eq!(soon(rt, "the other end", ra.read(&mut buf)).await.expect("an orderly end"), 0);
 }
 
 /// Shutting down ends both directions at once: the own pending read, and the other end's.

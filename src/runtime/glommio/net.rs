@@ -5,19 +5,20 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ::glommio::net::{TcpListener, TcpStream};
-use bytes::BytesMut;
+use bytes::BufMut;
 use futures_lite::io::{AsyncRead, AsyncWrite};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::file::into_io;
 use super::relay::relay;
 use crate::runtime;
+use crate::runtime::room::Room;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -40,7 +41,8 @@ impl Connection {
         stream.set_nodelay(true).map_err(into_io)?;
         let peer = stream.peer_addr().ok();
         let connection = Rc::new(Self { stream: RefCell::new(stream), peer });
-        Ok((ReadHalf(Rc::clone(&connection)), WriteHalf(connection)))
+        let reader = ReadHalf { connection: Rc::clone(&connection), turn: Turn::default() };
+        Ok((reader, WriteHalf { connection, turn: Turn::default() }))
     }
 
     /// Lends the descriptor for calls that glommio does not offer.
@@ -53,68 +55,92 @@ impl Connection {
 }
 
 /// The receiving direction.
-pub struct ReadHalf(Rc<Connection>);
+pub struct ReadHalf {
+    connection: Rc<Connection>,
+    turn: Turn,
+}
 
 /// The sending direction.
-pub struct WriteHalf(Rc<Connection>);
+pub struct WriteHalf {
+    connection: Rc<Connection>,
+    turn: Turn,
+}
 
 pub(super) async fn connect(addr: SocketAddr) -> io::Result<(ReadHalf, WriteHalf)> {
     Connection::split(relay(TcpStream::connect(addr)).await.map_err(into_io)?)
 }
 
-impl runtime::ReadHalf for ReadHalf {
-    async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize> {
-        if into.capacity() == into.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into"));
+/// Lets others in when the executor wants that: a connection that always has bytes ready, or room to send, would otherwise
+/// never let go of it.
+#[derive(Default)]
+struct Turn {
+    /// Others were let in and this one has not gone on since.
+    given: bool,
+}
+
+impl Turn {
+    /// Pending when others come first; the task is woken again.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::take(&mut self.given) {
+            // It looks once, at its first poll, and is pending only after it has woken the task.
+            let polled = pin!(::glommio::executor().yield_if_needed()).poll(cx);
+            self.given = polled.is_pending();
+            return polled;
         }
-        // A connection that always has bytes ready would otherwise never let go of the executor.
-        ::glommio::executor().yield_if_needed().await;
-        let n = poll_fn(|cx| {
-            let room = into.spare_capacity_mut();
-            // SAFETY: the memory is valid for writes of its length. glommio passes pointer and length to `recv` and
-            // reads nothing from it; zeroing up to a quarter of a megabyte per call instead would cost more than the call.
-            let room = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), room.len()) };
-            Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, room)
-        })
-        .await?;
-        // SAFETY: `recv` said that it initialised `n` bytes of the spare capacity. No await lies in between.
-        unsafe { into.set_len(into.len() + n) };
-        Ok(n)
+        Poll::Ready(())
+    }
+}
+
+impl runtime::ReadHalf for ReadHalf {
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut Room<'_>) -> Poll<io::Result<usize>> {
+        if !room.has_remaining_mut() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into")));
+        }
+        ready!(self.turn.poll(cx));
+        // SAFETY: nothing is uninitialised here. glommio passes pointer and length to `recv` and reads nothing from it;
+        // zeroing up to a quarter of a megabyte per call instead would cost more than the call.
+        let bytes = unsafe {
+            let bytes = room.chunk_mut();
+            std::slice::from_raw_parts_mut(bytes.as_mut_ptr(), bytes.len())
+        };
+        let n = ready!(Pin::new(&mut *self.connection.stream.borrow_mut()).poll_read(cx, bytes))?;
+        // SAFETY: `recv` said that it initialised `n` bytes.
+        unsafe { room.advance_mut(n) };
+        Poll::Ready(Ok(n))
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.peer.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.connection.peer.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
 impl runtime::WriteHalf for WriteHalf {
-    async fn write_all(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let mut rest = slices;
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            ::glommio::executor().yield_if_needed().await;
-            let now = &rest[..rest.len().min(SLICES_PER_CALL)];
-            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-            let sent = match self.0.with_socket(|socket| socket.send_vectored_with_flags(now, flags)) {
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Some(first) = slices.iter().position(|slice| !slice.is_empty()) else { return Poll::Ready(Ok(0)) };
+        let slices = &slices[first..];
+        ready!(self.turn.poll(cx));
+        let now = &slices[..slices.len().min(SLICES_PER_CALL)];
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        loop {
+            match self.connection.with_socket(|socket| socket.send_vectored_with_flags(now, flags)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Waits for room, and sends the first slice (never an empty one) or a part of it when there is some.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll_fn(|cx| Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(cx, &rest[0])).await
+                    return Pin::new(&mut *self.connection.stream.borrow_mut()).poll_write(cx, &slices[0]);
                 }
-                result => result,
-            };
-            match sent {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => IoSlice::advance_slices(&mut rest, n),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                result => return Poll::Ready(result),
             }
         }
-        Ok(())
+    }
+
+    fn finish(&self) {
+        // The only error is that it is not connected any more, which is what was wanted.
+        let _ = self.connection.with_socket(|socket| socket.shutdown(std::net::Shutdown::Write));
     }
 
     fn shutdown(&self) {
         // The only error is that it is not connected any more, which is what was wanted.
-        let _ = self.0.with_socket(|socket| socket.shutdown(std::net::Shutdown::Both));
+        let _ = self.connection.with_socket(|socket| socket.shutdown(std::net::Shutdown::Both));
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) fn settings(settings: &catalog::Settings) -> StreamSettings {
             catalog::Distribution::Auto => Distribution::Auto,
         },
         warm_throughput_mib: settings.warm_throughput_mib,
+        get_records_wait_ms: settings.get_records_wait_ms,
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) fn change(change: &SettingsChange) -> catalog::SettingsChange {
             Distribution::Auto => catalog::Distribution::Auto,
         }),
         warm_throughput_mib: change.warm_throughput_mib,
+        get_records_wait_ms: change.get_records_wait_ms,
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct ForwardedPut {
     pub(super) id: u64,
     pub(super) producer: Option<ProducerStamp>,
     pub(super) record_count: u32,
-    pub(super) body_crc: u32,
+    pub(super) body_crc: Option<u32>,
     pub(super) body: Bytes,
     /// Each record passes the limits, or does not, by itself.
     pub(super) each: bool,
@@ -98,7 +98,7 @@ impl<R: Runtime> Worker<R> {
         let taken = EachPut { admitted: Some(admitted) };
         if passed > 0 {
             let record_count = u32::try_from(passed).expect("a request's records are bounded");
-            let put = Put { body: &body, body_crc: crc32fast::hash(&body), record_count, producer: None };
+            let put = Put { body: &body, body_crc: None, record_count, producer: None };
             shard.put_admitted(&put, ack(taken.clone()))?;
         }
         Ok(taken)

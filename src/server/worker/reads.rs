@@ -10,13 +10,13 @@ use super::{Home, Worker};
 use crate::catalog::ConsumerId;
 use crate::engine::read::ReadError;
 use crate::engine::shard::{Phase, Shard, rates};
-use crate::limits::{GET_WAIT_MS_MAX, READ_BYTES_MAX};
+use crate::limits::{GET_RECORDS_BYTES_MAX, GET_WAIT_MS_MAX, READ_BYTES_MAX};
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
 use crate::runtime::local::Permit;
 use crate::server::failure::Failure;
 use crate::server::mail::{Answer, Op};
-use crate::server::outbox::{Body, Outbox};
+use crate::server::outbox::Body;
 use crate::server::pipes::{Asked, Held};
 use crate::shard::admission::PutRefusal;
 use crate::shard::fanout::{Manner, Ticket};
@@ -32,6 +32,11 @@ const AWAY_PAUSE_MS: u64 = 50;
 pub enum Via {
     /// A call of its own.
     Call,
+    /// A call of Kinesis: exactly so many records, if there are as many.
+    Records {
+        /// How many.
+        limit: u32,
+    },
     /// A push that shares the bytes of those who call.
     Shared,
     /// The pipe of a registered consumer.
@@ -65,8 +70,10 @@ impl<R: Runtime> Got<R> {
 }
 
 impl<R: Runtime> Worker<R> {
-    /// Reads frames for the client of `outbox`; if there are none, waits for them up to `wait_ms`. Within what the
-    /// stream allows on that account.
+    /// Reads frames; if there are none, waits for them up to `wait_ms`. Within what the stream allows on that account.
+    ///
+    /// `turn` is awaited before bytes are read: it bounds how much the client that asks may have in memory. Without a turn
+    /// the client is gone.
     pub async fn get(
         &self,
         group: GroupId,
@@ -74,13 +81,17 @@ impl<R: Runtime> Worker<R> {
         bytes_max: u32,
         wait_ms: u32,
         via: Via,
-        outbox: &Outbox<R>,
+        turn: impl AsyncFnOnce() -> Option<Permit>,
     ) -> Result<Got<R>, Failure> {
-        let (bytes_max, wait_ms) = (bytes_max.min(READ_BYTES_MAX), wait_ms.min(GET_WAIT_MS_MAX));
+        let most = match via {
+            Via::Records { .. } => GET_RECORDS_BYTES_MAX,
+            Via::Call | Via::Shared | Via::Pipe(_) => READ_BYTES_MAX,
+        };
+        let (bytes_max, wait_ms) = (bytes_max.min(most), wait_ms.min(GET_WAIT_MS_MAX));
         match self.home(group)? {
             Home::Here(shard) => {
                 self.wait_here(&shard, from, wait_ms, via).await;
-                let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
+                let turn = turn().await.ok_or(Failure::Draining)?;
                 let got = self.read_here(&shard, from, bytes_max, via).await?;
                 Ok(Got { _turn: Some(turn), ..got })
             }
@@ -94,7 +105,7 @@ impl<R: Runtime> Worker<R> {
                     };
                     future::or(waited, drained).await?;
                 }
-                let turn = outbox.read_turn().await.ok_or(Failure::Draining)?;
+                let turn = turn().await.ok_or(Failure::Draining)?;
                 match link.call(Op::Get { group, from, bytes_max, via }).await? {
                     Answer::Get(got) => {
                         let (bytes, state) = got?;
@@ -113,7 +124,7 @@ impl<R: Runtime> Worker<R> {
         // A stopping node lets nobody wait.
         let wait = future::or(wait, self.drained());
         match via {
-            Via::Call | Via::Shared => wait.await,
+            Via::Call | Via::Records { .. } | Via::Shared => wait.await,
             Via::Pipe(held) => future::or(wait, self.pipes.lost(held)).await,
         }
     }
@@ -184,6 +195,9 @@ impl<R: Runtime> Worker<R> {
         };
         let frames = match via {
             Via::Call => shard.get(from, bytes_max as usize).await.map_err(failed)?,
+            Via::Records { limit } => {
+                shard.get_records(from, bytes_max as usize, limit.into()).await.map_err(failed)?
+            }
             Via::Shared => shard.push(from, bytes_max as usize).await.map_err(failed)?,
             Via::Pipe(held) => {
                 let bytes_max = self.pace(shard, held, bytes_max)?;

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::runtime::room::Room;
 use crate::sim::HostId;
 use crate::sim::prng::Prng;
 
@@ -19,6 +20,8 @@ pub(crate) struct Side {
     pub(crate) open: bool,
     /// Neither reads nor writes any more.
     pub(crate) shut: bool,
+    /// Writes no more.
+    finished: bool,
     /// Does not even answer: its host lost power.
     pub(crate) silent: bool,
     /// A reset is on its way and waits for a partition to heal.
@@ -59,6 +62,7 @@ impl Side {
             addr,
             open: true,
             shut: false,
+            finished: false,
             silent: false,
             reset_held: false,
             reset: false,
@@ -92,7 +96,7 @@ impl Conn {
     pub(crate) fn read(
         &mut self,
         side: usize,
-        into: &mut BytesMut,
+        room: &mut Room<'_>,
         short: Option<&mut Prng>,
         waker: &Waker,
         wakers: &mut Vec<Waker>,
@@ -102,14 +106,14 @@ impl Conn {
             return Some(Ok(0));
         }
         if pipe.unread > 0 {
-            let most = pipe.unread.min(into.capacity() - into.len());
+            let most = pipe.unread.min(room.remaining_mut());
             let want = short.map_or(most, |rng| 1 + rng.below(most as u64) as usize);
             let mut left = want;
             while left > 0 {
                 let first = pipe.arrived.front_mut().expect("unread bytes have arrived");
                 let piece = first.split_to(left.min(first.len()));
                 left -= piece.len();
-                into.extend_from_slice(&piece);
+                room.put_slice(&piece);
                 if first.is_empty() {
                     pipe.arrived.pop_front();
                 }
@@ -137,7 +141,7 @@ impl Conn {
         window_bytes: usize,
         waker: &Waker,
     ) -> Option<io::Result<Bytes>> {
-        if self.sides[side].shut {
+        if self.sides[side].shut || self.sides[side].finished {
             return Some(Err(ErrorKind::BrokenPipe.into()));
         }
         if self.sides[side].reset {
@@ -199,7 +203,7 @@ impl Conn {
         (0..2).filter(|&side| self.sides[side].reset_held).collect()
     }
 
-    /// Ends both directions of a side. Returns when the other side learns of it.
+    /// Ends both directions of a side. Returns when the other side learns of it, if it does not know yet.
     pub(crate) fn shutdown(&mut self, side: usize, earliest_us: u64, wakers: &mut Vec<Waker>) -> Option<u64> {
         let this = &mut self.sides[side];
         if this.shut {
@@ -207,7 +211,13 @@ impl Conn {
         }
         this.shut = true;
         this.wake(wakers);
-        if this.reset {
+        self.finish(side, earliest_us)
+    }
+
+    /// Ends the sending direction of a side. Returns when the other side learns of it, if it does not know yet.
+    pub(crate) fn finish(&mut self, side: usize, earliest_us: u64) -> Option<u64> {
+        let this = &mut self.sides[side];
+        if std::mem::replace(&mut this.finished, true) || this.reset {
             return None;
         }
         Some(self.pipes[side].send(earliest_us, Segment::End))

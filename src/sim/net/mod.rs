@@ -14,8 +14,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::Waker;
 
-use bytes::BytesMut;
-
 use self::conn::{Conn, Side};
 use self::stream::{SimReadHalf, SimWriteHalf};
 use super::HostId;
@@ -24,6 +22,7 @@ use super::options::NetOptions;
 use super::prng::Prng;
 use super::process::Process;
 use super::slot::Slot;
+use crate::runtime::room::Room;
 
 /// Ports are given out from here when nobody asks for one in particular.
 const FIRST_FREE_PORT: u16 = 32_768;
@@ -346,13 +345,13 @@ impl Network {
         &mut self,
         number: u64,
         side: usize,
-        into: &mut BytesMut,
+        room: &mut Room<'_>,
         waker: &Waker,
         wakers: &mut Vec<Waker>,
     ) -> Option<io::Result<usize>> {
         let conn = self.conns.get_mut(&number).expect("a connection lives as long as its halves");
         let short = self.rng.happens(self.options.short_read).then_some(&mut self.rng);
-        conn.read(side, into, short, waker, wakers)
+        conn.read(side, room, short, waker, wakers)
     }
 
     /// Sends what fits of `slices` on one side of a connection; `None` if it has to wait.
@@ -419,13 +418,14 @@ impl Network {
         conn.reset(side, wakers);
     }
 
-    /// Sends the end of the stream after what was sent, and reads no more.
-    pub(crate) fn shutdown(&mut self, core: &Core, number: u64, side: usize, wakers: &mut Vec<Waker>) {
+    /// Sends the end of the stream after what was sent; with `both`, reads no more either.
+    pub(crate) fn end(&mut self, core: &Core, number: u64, side: usize, both: bool, wakers: &mut Vec<Waker>) {
         let Some(conn) = self.conns.get(&number) else { return };
         let (from, to) = (conn.sides[side].host, conn.sides[1 - side].host);
-        let after_us = self.latency_us(from, to);
+        let at_us = core.now_us() + self.latency_us(from, to);
         let Some(conn) = self.conns.get_mut(&number) else { return };
-        if let Some(at_us) = conn.shutdown(side, core.now_us() + after_us, wakers) {
+        let told = if both { conn.shutdown(side, at_us, wakers) } else { conn.finish(side, at_us) };
+        if let Some(at_us) = told {
             core.schedule_at(at_us, Due::Net(NetEvent::Arrive(number, side)));
         }
     }
@@ -437,7 +437,7 @@ impl Network {
             self.abort(core, number, side, wakers);
             return;
         }
-        self.shutdown(core, number, side, wakers);
+        self.end(core, number, side, true, wakers);
         self.leave(number, side);
     }
 

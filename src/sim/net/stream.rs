@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::BufMut;
 
+use crate::runtime::room::Room;
 use crate::runtime::{Listener, ReadHalf, WriteHalf};
 use crate::sim::net::conn::Conn;
 use crate::sim::process::Process;
@@ -45,25 +46,22 @@ pub(super) fn halves(process: &Process, conn: u64, side: usize, peer: SocketAddr
 }
 
 impl ReadHalf for SimReadHalf {
-    async fn read(&mut self, into: &mut BytesMut) -> io::Result<usize> {
-        assert!(into.capacity() > into.len(), "no room to read into");
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut Room<'_>) -> Poll<io::Result<usize>> {
+        assert!(room.has_remaining_mut(), "no room to read into");
         let End { process, conn, side, .. } = &*self.0;
-        process.alive().await;
-        let result = poll_fn(|cx| {
-            if !process.is_alive() {
-                return Poll::Pending;
-            }
-            let core = &process.core;
-            let read = core.with_net(|net, wakers| net.read(*conn, *side, into, cx.waker(), wakers));
-            read.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await;
+        if !process.is_alive() {
+            return Poll::Pending;
+        }
+        let before = room.filled().len();
+        let core = &process.core;
+        let read = core.with_net(|net, wakers| net.read(*conn, *side, room, cx.waker(), wakers));
+        let Some(result) = read else { return Poll::Pending };
         let contents = match &result {
-            Ok(count) => xxhash_rust::xxh3::xxh3_64(&into[into.len() - count..]) ^ *count as u64,
+            Ok(count) => xxhash_rust::xxh3::xxh3_64(&room.filled()[before..]) ^ *count as u64,
             Err(_) => u64::MAX,
         };
         process.note("receive", [*conn, contents], None);
-        result
+        Poll::Ready(result)
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -72,33 +70,36 @@ impl ReadHalf for SimReadHalf {
 }
 
 impl WriteHalf for SimWriteHalf {
-    async fn write_all(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let End { process, conn, side, .. } = &*self.0;
-        process.alive().await;
-        // Takes empty slices off the front, so that nothing to send is done at once.
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            let sent = poll_fn(|cx| {
-                if !process.is_alive() {
-                    return Poll::Pending;
-                }
-                let core = &process.core;
-                let sent = core.net.borrow_mut().write(core, *conn, *side, slices, cx.waker());
-                sent.map_or(Poll::Pending, Poll::Ready)
-            })
-            .await;
-            process.note("send", [*conn, sent.as_ref().map_or(0, |count| *count as u64)], None);
-            let count = sent?;
-            IoSlice::advance_slices(&mut slices, count);
+        if !process.is_alive() {
+            return Poll::Pending;
         }
-        Ok(())
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        let core = &process.core;
+        let sent = core.net.borrow_mut().write(core, *conn, *side, slices, cx.waker());
+        let Some(sent) = sent else { return Poll::Pending };
+        process.note("send", [*conn, sent.as_ref().map_or(0, |count| *count as u64)], None);
+        Poll::Ready(sent)
+    }
+
+    fn finish(&self) {
+        self.0.end("finish", false);
     }
 
     fn shutdown(&self) {
-        let End { process, conn, side, .. } = &*self.0;
+        self.0.end("shutdown", true);
+    }
+}
+
+impl End {
+    fn end(&self, what: &'static str, both: bool) {
+        let Self { process, conn, side, .. } = self;
         if process.is_alive() {
-            process.note("shutdown", [*conn, *side as u64], None);
-            process.core.with_net(|net, wakers| net.shutdown(&process.core, *conn, *side, wakers));
+            process.note(what, [*conn, *side as u64], None);
+            process.core.with_net(|net, wakers| net.end(&process.core, *conn, *side, both, wakers));
         }
     }
 }

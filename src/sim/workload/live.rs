@@ -296,6 +296,8 @@ impl World {
             stream_defaults: Settings::default(),
             disk: DiskLimits { warn: limit, slow: limit, refuse: limit },
             tuning: self.plan.tuning,
+            #[cfg(feature = "kinesis")]
+            kinesis: None,
         };
         self.ready.set(false);
         self.stop.set(false);

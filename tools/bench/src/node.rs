@@ -163,7 +163,7 @@ fn spawn(
     log: &Arc<Mutex<VecDeque<String>>>,
 ) -> Result<Child> {
     let mut command = Command::new(binary);
-    command.args(["serve", "--listen", &addr.to_string(), "--data"]).arg(data).args(args);
+    command.args(["serve", "--listen", &addr.to_string(), "--kinesis-listen", "none", "--data"]).arg(data).args(args);
     // The node refuses settings it does not know, and this one is the tool's.
     command.env_remove("MILLSTREAM_BIN");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -120,8 +120,12 @@ impl World {
             ProducerStamp { id: producers[number].id, epoch: producers[number].epoch, seq }
         });
         let expect = slot.oracle.borrow().expect(stamp);
-        let put =
-            Put { body: &body, body_crc: crc32fast::hash(&body), record_count: contents.records(), producer: stamp };
+        let put = Put {
+            body: &body,
+            body_crc: Some(crc32fast::hash(&body)),
+            record_count: contents.records(),
+            producer: stamp,
+        };
         let (fill, answer) = local::one_shot();
         let unacked = seq.map(|seq| (Rc::clone(&slot.producers.borrow()[number].unacked), seq));
         let sink = Sink {

@@ -247,5 +247,6 @@ pub(super) const fn defaults() -> StreamSettings {
         mode: CapacityMode::Provisioned,
         distribution: Distribution::PartitionKey,
         warm_throughput_mib: 0,
+        get_records_wait_ms: 0,
     }
 }
