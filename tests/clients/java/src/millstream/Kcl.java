@@ -70,27 +70,38 @@ final class Kcl {
         producer.createStream(r -> r.streamName(stream).shardCount(2)).join();
         active();
         putSome();
+        Report.step("put; starting worker one");
         Scheduler one = worker("one");
+        Report.step("starting worker two");
         Scheduler two = worker("two");
+        Report.step("started");
         until("both workers have shards", PATIENCE_S, () -> readings.workers().size() == 2);
+        Report.step("both have shards");
         until("the first records", PATIENCE_S, this::allRead);
 
+        Report.step("first records read");
         producer.splitShard(r -> r.streamName(stream).shardToSplit(open().get(0).shardId()).newStartingHashKey(BigInteger.TWO.pow(126).toString())).join();
         putSome();
         List<Shard> shards = open();
         producer.mergeShards(r -> r.streamName(stream).shardToMerge(shards.get(1).shardId()).adjacentShardToMerge(shards.get(2).shardId())).join();
         putSome();
+        Report.step("split and merged");
         until("the records behind the split and the merge", PATIENCE_S, this::allRead);
+        Report.step("read");
         // 0 and 1 at first; 2 and 3 from the split; 4 from the merge. The shards that ended were read to their ends.
         equal(readings.ended().size(), 3, "shards read to their ends");
         check(readings.failures().isEmpty(), readings.failures().toString());
 
-        // One leaves; the other takes its shards over and goes on where it was.
-        check(one.startGracefulShutdown().get(PATIENCE_S, TimeUnit.SECONDS), "a graceful shutdown");
+        Report.step("one leaves");
+        // The second leaves; the first, which assigns shards to workers, takes over and goes on where it was.
+        check(two.startGracefulShutdown().get(PATIENCE_S, TimeUnit.SECONDS), "a graceful shutdown");
         putSome();
+        Report.step("it has left");
         until("the records behind the take-over", PATIENCE_S, this::allRead);
         check(readings.failures().isEmpty(), readings.failures().toString());
-        check(two.startGracefulShutdown().get(PATIENCE_S, TimeUnit.SECONDS), "a graceful shutdown");
+        Report.step("taken over");
+        check(one.startGracefulShutdown().get(PATIENCE_S, TimeUnit.SECONDS), "a graceful shutdown");
+        Report.step("done");
         report.line(fields("measure", "read_twice", "value", readings.twice()));
     }
 

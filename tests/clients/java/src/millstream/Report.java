@@ -69,6 +69,11 @@ final class Report {
         return ok;
     }
 
+    /** Where the time of a long case goes, for whoever reads the log. */
+    static void step(String text) {
+        System.err.printf("%tT %s%n", System.currentTimeMillis(), text);
+    }
+
     void line(Map<String, Object> more) {
         more.put("client", client);
         more.put("scheme", SCHEME);
