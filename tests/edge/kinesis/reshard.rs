@@ -140,8 +140,9 @@ fn puts_go_on_meanwhile() {
                 let scale = json!({"StreamName": "s", "TargetShardCount": target, "ScalingType": "UNIFORM_SCALING"});
                 admin.ok("UpdateShardCount", scale).await;
                 for (number, to) in [(0, 2), (1, 0), (0, 1)] {
-                    let open = native.describe("s").await.into_iter().filter(|shard| shard.state == ShardState::Open);
-                    let shard = open.skip(number).next().expect("there are two at least");
+                    let mut open =
+                        native.describe("s").await.into_iter().filter(|shard| shard.state == ShardState::Open);
+                    let shard = open.nth(number).expect("there are two at least");
                     if shard.worker != WorkerId(to) {
                         let change = MoveShard { stream: "s", shard: shard.number, to: WorkerId(to) };
                         native.call(&change, &[]).await.answer::<MoveShard<'_>>().unwrap().unwrap();
