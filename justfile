@@ -24,6 +24,12 @@ real:
     cargo build --workspace --locked
     python3 tests/real_input.py target/debug/millstream
 
+# Real clients against the node: boto3, the AWS CLI, the SDKs, the KCL and the KPL. One alone: just clients go
+clients *ARGS:
+    tests/clients/install
+    cargo build --workspace --locked
+    tests/clients/run {{ARGS}}
+
 # The small operations, one bench each. One alone: cargo bench --bench frame
 bench *ARGS:
     cargo bench --locked {{ARGS}}
