@@ -221,7 +221,10 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
         let result = self.speak(marks, socket).await;
         let is_ours = !matches!(result, Err(End::Outside(_) | End::Draining));
         if is_ours && marks.lingers() {
-            socket.finish();
+            // One of HTTP/2 is the client's to end.
+            if !marks.is_framed() {
+                socket.finish();
+            }
             drive(marks, socket, Box::pin(poll_fn(|cx| socket.poll_discard(cx))), |_| true).await?;
         }
         result
@@ -260,6 +263,7 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
             }
             Version::Two => {
                 marks.framed();
+                wire.leave_end();
                 let connection = Box::pin(self.http2.serve_connection(wire, service));
                 let close = |connection: Pin<&mut http2::Connection<_, _, _>>| {
                     connection.graceful_shutdown();

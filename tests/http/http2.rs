@@ -159,6 +159,38 @@ fn a_stream_for_every_shard() {
     });
 }
 
+/// Goal: a client that says it goes ends the connection itself, once it has read its answers: one that is ended by the node can
+/// lose what it has received and not read. A client that does not end it is ended, if later.
+#[test]
+fn who_says_it_goes_ends_the_connection() {
+    for goes in [true, false] {
+        let world = World::new();
+        world.sim.block_on(async {
+            let mut client = Client::new(world.connect().await, &[]).await;
+            let stream = client.post("/echo", b"the last").await;
+            client.conn.send(frame(GOAWAY, 0, 0, &[0; 8])).await;
+            assert_eq!(client.answer(stream).await.body, b"the last");
+            let ended = async {
+                client.rest().await;
+                true
+            };
+            let waited = async {
+                world.sleep_ms(500).await;
+                false
+            };
+            assert!(!futures_lite::future::or(ended, waited).await, "the node ended the connection");
+            assert_eq!(world.worker.connections.get(), 1);
+            if goes {
+                drop(client);
+                world.until(|| world.worker.connections.get() == 0).await;
+            } else {
+                world.until(|| world.worker.connections.get() == 0).await;
+                client.rest().await;
+            }
+        });
+    }
+}
+
 /// Goal: a client that breaks the protocol is told and closed on, never more than that.
 #[test]
 fn garbage() {

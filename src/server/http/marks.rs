@@ -106,6 +106,11 @@ impl Marks {
         self.idle();
     }
 
+    /// Whether the connection speaks HTTP/2.
+    pub(super) fn is_framed(&self) -> bool {
+        self.framed.get()
+    }
+
     /// Bytes came in.
     pub(super) fn received(&self) {
         if self.phase.get() == Phase::Idle {

@@ -159,6 +159,11 @@ impl<R: Runtime> Socket<R> {
         }
     }
 
+    /// Whether the node is stopping.
+    pub(super) fn is_draining(&self) -> bool {
+        self.marks.is_draining()
+    }
+
     /// The other end reads what was sent, then the end.
     pub(super) fn finish(&self) {
         self.writer.borrow().finish();

@@ -33,11 +33,18 @@ pub(super) struct Wire<R: Runtime> {
     /// Looked at already.
     seen: Bytes,
     closed: bool,
+    leaves_end: bool,
 }
 
 impl<R: Runtime> Wire<R> {
     pub(super) fn new(socket: &Rc<Socket<R>>, tls: Option<Tls>) -> Self {
-        Self { socket: Rc::clone(socket), tls, seen: Bytes::new(), closed: false }
+        Self { socket: Rc::clone(socket), tls, seen: Bytes::new(), closed: false, leaves_end: false }
+    }
+
+    /// The end of the connection is left to the client, which ends it once it has read everything: a client of HTTP/2 that
+    /// says it goes, as that of JavaScript does after each request, drops what it has not read yet when we end first.
+    pub(super) fn leave_end(&mut self) {
+        self.leaves_end = true;
     }
 
     /// Which HTTP the client speaks, whatever was agreed on in the handshake: some clients agree on nothing and speak HTTP/2.
@@ -114,7 +121,10 @@ impl<R: Runtime> hyper::rt::Write for Wire<R> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, tls, closed, .. } = self.get_mut();
+        let Self { socket, tls, closed, leaves_end, .. } = self.get_mut();
+        if *leaves_end && !socket.is_draining() {
+            return socket.poll_flush(cx);
+        }
         if let Some(tls) = tls
             && !*closed
         {

@@ -195,7 +195,7 @@ func pages() {
 	streams := kinesis.NewListStreamsPaginator(kin, &kinesis.ListStreamsInput{Limit: aws.Int32(2)})
 	for streams.HasMorePages() {
 		for _, name := range must(streams.NextPage(ctx)).StreamNames {
-			if strings.Contains(name, "-page-") {
+			if strings.HasPrefix(name, *named("page-")) {
 				found++
 			}
 		}

@@ -127,7 +127,7 @@ class Nodes:
             "MILLSTREAM_NODE": f"127.0.0.1:{self.ports['open'][0]}",
         }
         if scheme == "https":
-            variables["AWS_CA_BUNDLE"] = str(self.authorities())
+            variables["AWS_CA_BUNDLE"] = variables["NODE_EXTRA_CA_CERTS"] = str(self.authorities())
         return variables
 
     def authorities(self):

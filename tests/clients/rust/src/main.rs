@@ -216,7 +216,7 @@ async fn pages() {
     while let Some(page) = pages.next().await {
         found.extend(page.expect("a page").stream_names);
     }
-    found.retain(|name| name.contains("-page-"));
+    found.retain(|name| name.starts_with(&named("page-")));
     assert_eq!(found, names);
     let arn = summary(&client, &names[0]).await.stream_arn;
     for i in 0..5 {

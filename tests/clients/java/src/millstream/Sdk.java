@@ -207,7 +207,7 @@ final class Sdk {
         }
         // What listStreamsPaginator makes, for the async client has another of this name.
         var streams = new ListStreamsIterable(kinesis, ListStreamsRequest.builder().limit(2).build());
-        equal(streams.stream().flatMap(p -> p.streamNames().stream()).filter(n -> n.contains("-page-")).toList(), names, "streams");
+        equal(streams.stream().flatMap(p -> p.streamNames().stream()).filter(n -> n.startsWith(session.named("page-"))).toList(), names, "streams");
         String arn = session.summary(names.get(0)).streamARN();
         IntStream.range(0, 5).forEach(i -> kinesis.registerStreamConsumer(r -> r.streamARN(arn).consumerName("c" + i)));
         var consumers = new ListStreamConsumersIterable(kinesis, ListStreamConsumersRequest.builder().streamARN(arn).maxResults(2).build());
