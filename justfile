@@ -24,6 +24,17 @@ real:
     cargo build --workspace --locked
     python3 tests/real_input.py target/debug/millstream
 
+# Real clients against the node: AWS SDKs, CLI, KCL, KPL; `just clients boto3` for one. Installs what is missing.
+clients *NAMES:
+    tests/clients/install
+    cargo build --workspace --locked
+    tests/clients/run {{NAMES}}
+
+# The tables of the Kinesis API, from the official model that botocore carries.
+model:
+    tests/clients/install python
+    target/clients/venv/bin/python tools/kinesis-model/generate.py
+
 # The small operations, one bench each. One alone: cargo bench --bench frame
 bench *ARGS:
     cargo bench --locked {{ARGS}}
