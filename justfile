@@ -24,11 +24,16 @@ real:
     cargo build --workspace --locked
     python3 tests/real_input.py target/debug/millstream
 
-# Real clients against the node: boto3, the AWS CLI, the SDKs, the KCL and the KPL. One alone: just clients go
-clients *ARGS:
+# Real clients against the node: AWS SDKs, CLI, KCL, KPL; `just clients boto3` for one. Installs what is missing.
+clients *NAMES:
     tests/clients/install
     cargo build --workspace --locked
-    tests/clients/run {{ARGS}}
+    tests/clients/run {{NAMES}}
+
+# The tables of the Kinesis API, from the official model that botocore carries.
+model:
+    tests/clients/install python
+    target/clients/venv/bin/python tools/kinesis-model/generate.py
 
 # The small operations, one bench each. One alone: cargo bench --bench frame
 bench *ARGS:

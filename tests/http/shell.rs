@@ -1,6 +1,6 @@
 //! The real shell: sockets, TLS, clients that are not ours.
 
-#![allow(clippy::disallowed_methods, reason = "clients of the node live outside it")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "clients of the node live outside it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -12,6 +12,7 @@ use crate::kinesis::input::Input;
 use crate::kinesis::put::{self, Scan, Sink, Unusual};
 use crate::kinesis::records::{PutResult, Stored, write_put_record, write_put_records};
 use crate::runtime::Runtime;
+use crate::server::failure::Failure;
 use crate::server::router::{Fate, Routed, Router, Taker};
 use crate::shard::sequence::SequenceNumber;
 use crate::types::{HashKey, ShardNumber, WallUs};
@@ -123,7 +124,8 @@ impl<R: Runtime> Call<'_, R> {
         let note = |place: u32, taker: Taker, fate: Fate<'_>| {
             outcomes[place as usize] = match fate {
                 Fate::Stored { offset, arrival } => Outcome::Stored(stored(taker, offset, arrival)),
-                Fate::Throttled => Outcome::Throttled(taker.number),
+                // A disk that does not keep up: clients are to slow down, as for a rate.
+                Fate::Throttled | Fate::Failed(Failure::Overloaded) => Outcome::Throttled(taker.number),
                 Fate::Failed(_) => Outcome::Failed,
             };
         };
