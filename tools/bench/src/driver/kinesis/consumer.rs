@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::{Consumer, Failure, From, Received};
+use super::super::{Consumer, Failure, From, Received, ShardRef};
 use super::CALL_TIMEOUT;
 use super::api::{Api, not_understood};
-use super::messages::{GetRecords, GetRecordsAnswer, GetShardIterator, GetShardIteratorAnswer, shard_id};
+use super::messages::{ChildShard, GetRecords, GetRecordsAnswer, GetShardIterator, GetShardIteratorAnswer, shard_id};
 use crate::workload::{Read, ReadMode};
 
 /// Most records of one answer, the most the API knows.
@@ -32,6 +32,8 @@ pub struct KinesisConsumer {
     kept: Option<bytes::Bytes>,
     /// Data of the record being handed over.
     data: Vec<u8>,
+    /// The shards that go on with the keys of this one, once it is over.
+    children: Vec<ShardRef>,
 }
 
 impl KinesisConsumer {
@@ -50,6 +52,7 @@ impl KinesisConsumer {
             due: Instant::now(),
             kept: None,
             data: Vec::new(),
+            children: Vec::new(),
         };
         let kind = match from {
             From::Start => "TRIM_HORIZON",
@@ -99,6 +102,7 @@ impl KinesisConsumer {
         if !answer.records.is_empty() && answer.millis_behind_latest.is_some_and(|behind| behind > 0) {
             self.due = Instant::now();
         }
+        self.children = answer.child_shards.iter().map(ChildShard::named).collect::<Result<_, _>>()?;
         self.iterator = answer.next_shard_iterator;
         Ok(Received { records: answer.records.len() as u64, ended: self.iterator.is_none() })
     }
@@ -125,5 +129,9 @@ impl Consumer for KinesisConsumer {
                 Err(failure)
             }
         }
+    }
+
+    async fn children(&mut self) -> Result<Vec<ShardRef>, Failure> {
+        Ok(self.children.clone())
     }
 }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::messages::shard_id;
+use super::messages::{shard_id, shard_number};
 use super::*;
-use crate::driver::{Consumer, Outgoing, Producer, Sent};
+use crate::driver::{Consumer, Outgoing, Producer, Received, Sent};
 use crate::units::{Size, Time};
 use crate::workload::ReadMode;
 
@@ -24,6 +24,8 @@ enum Mischief {
     RefuseEvery(usize),
     /// Answers with this status and exception.
     Answer(u16, &'static str),
+    /// Answers with this body.
+    Body(&'static str),
     /// Closes the connection without an answer.
     HangUp,
     /// Answers with one result too few.
@@ -131,6 +133,9 @@ impl Endpoint {
     fn answer(&self, operation: &str, body: &Value, mischief: Option<Mischief>) -> (u16, String) {
         if let Some(Mischief::Answer(status, exception)) = mischief {
             return (status, json!({ "__type": format!("com.amazon#{exception}"), "message": "no" }).to_string());
+        }
+        if let Some(Mischief::Body(body)) = mischief {
+            return (200, body.to_owned());
         }
         let mut shards = self.shards.borrow_mut();
         let value = match operation {
@@ -259,7 +264,8 @@ fn streams_come_and_go() {
     run(async || {
         let (endpoint, kinesis) = Endpoint::with_stream(5).await;
         assert_eq!(endpoint.requests("DescribeStreamSummary").len(), 2, "once while it was being created");
-        assert_eq!(kinesis.shards("s").await.unwrap(), [0, 1, 2, 3, 4]);
+        let shards = kinesis.shards("s").await.unwrap();
+        assert_eq!(shards, (0..5).map(|number| ShardRef { number, parents: Vec::new() }).collect::<Vec<_>>());
         let info = kinesis.info("s").await.unwrap();
         assert_eq!((&*info.server, &*info.durability), ("fake/1", "unknown"));
         assert_eq!(info.settings["open_shards"], "5");
@@ -450,6 +456,21 @@ fn reading_goes_on_after_errors() {
         }
         assert!(all.iter().map(|(_, seq)| *seq).eq(0..9), "{all:?}");
         assert_eq!(endpoint.requests("GetShardIterator").len(), 2);
+    });
+}
+
+/// Goal: at the end of a shard the consumer tells which shards go on with its keys.
+#[test]
+fn the_end_of_a_shard_tells_its_children() {
+    run(async || {
+        let (endpoint, kinesis) = Endpoint::with_stream(2).await;
+        let mut consumer = kinesis.consumer("s", 1, From::Start, &poll()).await.unwrap();
+        assert_eq!(consumer.next(&mut |_, _| {}).await.unwrap(), Received::default());
+        let last = r#"{"Records": [], "NextShardIterator": null, "ChildShards": [{"ShardId": "shardId-000000000007",
+            "ParentShards": ["shardId-000000000000", "shardId-000000000001"], "HashKeyRange": {}}]}"#;
+        endpoint.misbehave("GetRecords", Mischief::Body(last));
+        assert!(consumer.next(&mut |_, _| {}).await.unwrap().ended);
+        assert_eq!(consumer.children().await.unwrap(), [ShardRef { number: 7, parents: vec![0, 1] }]);
     });
 }
 
