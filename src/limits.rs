@@ -181,8 +181,12 @@ pub const ANSWER_BODY_BYTES_MAX: u32 = READ_BYTES_MAX + FRAME_BODY_BYTES_MAX + 1
 /// Records in one put by partition key: each is routed and answered by itself, so its work is per record.
 pub const PUT_KEYED_RECORDS_MAX: u32 = 10_000;
 
-/// Streams or shards in one page of a listing.
+/// Streams or consumers in one page of a listing.
 pub const PAGE_MAX: u32 = 1_000;
+
+/// Shards in one page of a description: all the open ones of any stream, so that one answer is a whole map to route by. It
+/// takes three quarters of [`ARGS_BYTES_MAX`].
+pub const SHARD_PAGE_MAX: u32 = SHARDS_PER_STREAM_MAX;
 
 /// Operations in the plan of one scaling: at most every inner boundary of the old shards and of the new ones.
 pub const SCALE_STEPS_MAX: usize = 2 * SHARDS_PER_STREAM_MAX as usize;

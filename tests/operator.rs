@@ -241,3 +241,81 @@ fn tokens_are_asked_for() {
     let ended = node.stop("TERM");
     assert!(!ended.err.contains("secret") && !ended.out.contains("secret"), "{ended:?}");
 }
+
+/// Goal: the node says on which port the Kinesis API is, whether it speaks HTTPS, and whether it looks at signatures; what is
+/// wrong with the files it needs for that is said before it starts.
+#[test]
+fn the_kinesis_api_is_reported() {
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let kinesis = ["--workers", "1", "--kinesis-listen", "127.0.0.1:0"];
+    let listen = || format!("127.0.0.1:{}", free_port());
+    let said = |node: &Node| {
+        node.report.lines().find_map(|line| line.trim().strip_prefix("kinesis")).unwrap().trim().to_owned()
+    };
+
+    let node = Node::start(&dir.path().join("data"), &listen(), &kinesis);
+    let line = said(&node);
+    assert!(line.starts_with("127.0.0.1:"), "{line}");
+    assert!(line.ends_with("(Kinesis API, HTTP and HTTPS; signatures: accepted unverified)"), "{line}");
+    node.stop("TERM");
+
+    fs::write(
+        path("keys.toml"),
+        "[[key]]\nname = \"a\"\naccess_key_id = \"AKIDA\"\nsecret_access_key = \"s3cret-of-a\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(path("keys.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    let keys = path("keys.toml");
+    let more = [&kinesis[..], &["--kinesis-keys-file", &keys, "--kinesis-tls", "off"]].concat();
+    let node = Node::start(&dir.path().join("data"), &listen(), &more);
+    assert!(said(&node).ends_with("(Kinesis API, HTTP; signatures: verified for 1 key)"), "{}", node.report);
+    let ended = node.stop("TERM");
+    assert!(ended.err.contains("keys.toml can be read by every user of this machine"), "{ended:?}");
+    assert!(!ended.err.contains("s3cret") && !ended.out.contains("s3cret"), "{ended:?}");
+
+    fs::write(path("keys.toml"), "[[key]]\nnam = \"a\"\n").unwrap();
+    let more = [&kinesis[..], &["--kinesis-keys-file", &keys]].concat();
+    refused(&dir.path().join("data"), &more)
+        .code(2)
+        .complains(&["keys.toml:2: unknown key `nam`; did you mean `name`?"]);
+    let (certificate, key) = (path("data/tls/server.pem"), path("data/tls/ca.key"));
+    let more = [&kinesis[..], &["--kinesis-tls-certificate", &certificate, "--kinesis-tls-key", &key]].concat();
+    refused(&dir.path().join("data"), &more).code(2).complains(&["kinesis_tls_key", "does not belong to"]);
+}
+
+/// Goal: a taken port of the Kinesis API is an error that names the flag to change, also when the native port is free.
+#[test]
+fn a_taken_kinesis_port_is_refused() {
+    let dir = scratch();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let ended = refused(&dir.path().join("data"), &["--workers", "1", "--kinesis-listen", &addr]);
+    ended.code(1).complains(&["cannot listen on", "--kinesis-listen"]);
+}
+
+/// Goal: how to trust the node's CA is told once there is one, with its real path, for people and for programs.
+#[test]
+fn trust_is_explained() {
+    let dir = scratch();
+    let data = dir.path().join("data");
+    let trust = |more: &[&str]| {
+        let mut command = millstream(["tls", "trust", "--data"]);
+        command.arg(&data).args(more);
+        Process::start(command, b"").wait()
+    };
+    trust(&[]).code(3).complains(&["no CA at", "kinesis_tls = auto"]);
+    let node = Node::start(
+        &data,
+        &format!("127.0.0.1:{}", free_port()),
+        &["--workers", "1", "--kinesis-listen", "127.0.0.1:0"],
+    );
+    let ca = fs::canonicalize(data.join("tls/ca.pem")).unwrap();
+    let out = trust(&[]).code(0).out;
+    for variable in ["AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"] {
+        let line = format!("export {variable}={}\n", ca.display());
+        assert!(out.contains(&line), "{line} is not in {out}");
+    }
+    assert_eq!(trust(&["--json"]).code(0).json()[0]["ca"], ca.to_str().unwrap());
+    node.stop("TERM");
+}

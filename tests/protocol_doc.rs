@@ -19,10 +19,11 @@ use millstream::protocol::messages::{
     ListConsumers, ListConsumersAnswer, ListStreams, ListStreamsAnswer, MergeShards, MetadataChange, MoveShard,
     MoveShardAnswer, Ping, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, PutKeyedAnswer, ReadState,
     RecordResult, RegisterConsumer, RegisterConsumerAnswer, Renewal, ReshardAnswer, ScaleKind, ScaleStep, ScaleStream,
-    ScaleStreamAnswer, SetMetadata, SetMetadataAnswer, SettingsChange, ShardDescription, ShardEnd, ShardState,
-    SplitShard, Start, Stat, Stats, StatsAnswer, StoreDelete, StoreDeleteAnswer, StoreGet, StoreGetAnswer, StoreItem,
-    StoreList, StoreListAnswer, StorePut, StorePutAnswer, StreamLimits, StreamSettings, StreamStatus, StreamSummary,
-    Subscribe, SubscribeAnswer, SubscriptionEnd, Tag, Unsubscribe, UnsubscribeAnswer, UpdateStream, UpdateStreamAnswer,
+    ScaleStreamAnswer, SetMetadata, SetMetadataAnswer, SettingsChange, ShardDescription, ShardEnd, ShardFilter,
+    ShardState, SplitShard, Start, Stat, Stats, StatsAnswer, StoreDelete, StoreDeleteAnswer, StoreGet, StoreGetAnswer,
+    StoreItem, StoreList, StoreListAnswer, StorePut, StorePutAnswer, StreamLimits, StreamSettings, StreamStatus,
+    StreamSummary, Subscribe, SubscribeAnswer, SubscriptionEnd, Tag, Unsubscribe, UnsubscribeAnswer, UpdateStream,
+    UpdateStreamAnswer,
 };
 use millstream::protocol::{
     Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, HEAD_BYTES, Head, Kind, Next, Opcode, Operation, Side, VERSION,
@@ -114,7 +115,8 @@ fn limits_table() -> String {
         ("client name and node version, bytes", limits::HELLO_TEXT_BYTES_MAX as u64),
         ("token, bytes", limits::AUTH_TOKEN_BYTES_MAX as u64),
         ("message of an error, bytes", limits::ERROR_MESSAGE_BYTES_MAX as u64),
-        ("entries in a page of streams or shards", limits::PAGE_MAX.into()),
+        ("entries in a page of streams or consumers", limits::PAGE_MAX.into()),
+        ("shards in a page", limits::SHARD_PAGE_MAX.into()),
         ("values in an answer to Stats", limits::STATS_MAX as u64),
         ("name of a value, bytes", limits::STAT_NAME_BYTES_MAX as u64),
         ("workers", limits::WORKERS_MAX as u64),
@@ -625,7 +627,13 @@ fn vectors_of_records_and_streams() -> Vec<(&'static str, Vec<u8>)> {
                 },
             ),
         ),
-        ("DescribeStream", request(15, &DescribeStream { name: "orders", from_shard: ShardNumber(0), limit: 1 })),
+        (
+            "DescribeStream",
+            request(
+                15,
+                &DescribeStream { name: "orders", from_shard: ShardNumber(0), limit: 1, filter: ShardFilter::All },
+            ),
+        ),
         (
             "DescribeStream answer",
             answer(

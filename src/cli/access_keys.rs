@@ -16,7 +16,11 @@ use std::path::Path;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::config::nearest;
-use crate::kinesis::access::{DuplicateId, Key, Keys, Rule, Secret};
+use crate::kinesis::access::{DuplicateId, Key, Keys, Rule, Secret, matches};
+use crate::kinesis::model;
+
+/// May stand before the name of an action, as in the policies of AWS.
+const SERVICE: &str = "kinesis:";
 
 /// Longest name of a user, as in AWS.
 const NAME_CHARS_MAX: usize = 64;
@@ -156,9 +160,18 @@ impl Reader<'_> {
                 self.mistake(at, "an entry of `allow` names its `actions`");
             }
             let actions = self.patterns(table, "actions");
+            for action in &actions {
+                let bare = action.strip_prefix(SERVICE).unwrap_or(action);
+                let mut names = model::operations().iter().map(|operation| operation.name);
+                if !names.any(|name| matches(bare, name)) {
+                    let names = model::operations().iter().map(|operation| operation.name.to_owned());
+                    let hint = nearest(bare, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+                    self.mistake(at, format!("no operation is called `{action}`{hint}"));
+                }
+            }
             let streams =
                 if table.get("streams").is_some() { self.patterns(table, "streams") } else { vec!["*".into()] };
-            let actions = actions.iter().map(|action| action.strip_prefix("kinesis:").unwrap_or(action).to_owned());
+            let actions = actions.iter().map(|action| action.strip_prefix(SERVICE).unwrap_or(action).to_owned());
             Some(Rule { actions: actions.collect(), streams })
         });
         rules.collect()
@@ -173,7 +186,7 @@ impl Reader<'_> {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || "_.-*?".contains(c);
         let patterns = items.iter().filter_map(|item| match item.get_ref() {
             DeValue::String(text) => {
-                let bare = text.strip_prefix("kinesis:").filter(|_| name == "actions").unwrap_or(text);
+                let bare = text.strip_prefix(SERVICE).filter(|_| name == "actions").unwrap_or(text);
                 if bare.is_empty() || !bare.chars().all(is_fine) {
                     self.mistake(item.span().start, format!("`{text}` in `{name}` can match nothing"));
                     return None;
@@ -246,6 +259,12 @@ session_token = "pasted along"
         assert!(complaints("[[key]]\nsecret_access_key = \"s3cret\n").iter().all(|text| !text.contains("s3cret")));
         let rules = "[[key]]\nname=\"a\"\naccess_key_id=\"a\"\nsecret_access_key=\"a\"\nallow=[{streams=[\"a b\", 1], action=[]}]";
         assert_eq!(complaints(rules).len(), 4, "{:?}", complaints(rules));
+        let rule = "[[key]]\nname=\"a\"\naccess_key_id=\"a\"\nsecret_access_key=\"a\"\nallow=[{actions=[\"kinesis:PutRecrd\", \"Qqq*\"]}]";
+        let expected = [
+            "keys.toml:5: no operation is called `kinesis:PutRecrd`; did you mean `PutRecord`?",
+            "keys.toml:5: no operation is called `Qqq*`",
+        ];
+        assert_eq!(complaints(rule), expected);
         let twice = GOOD.replace("AKIAADMIN", "AKIAORDERS");
         let duplicate = "keys.toml: two keys have the access_key_id `AKIAORDERS`; requests name keys by it";
         assert_eq!(complaints(&twice), [duplicate]);

@@ -26,7 +26,7 @@ use super::shard_map::ShardMap;
 use crate::limits::{AUTH_TOKEN_BYTES_MAX, HELLO_TEXT_BYTES_MAX, STREAM_NAME_BYTES_MAX};
 use crate::protocol::messages::{
     CreateStream, CreateStreamAnswer, DeleteStream, DescribeStream, ListStreams, Ping, Position, PositionAnswer,
-    SettingsChange, ShardDescription, Start, Stats, StreamSettings, StreamStatus, UpdateStream,
+    SettingsChange, ShardDescription, ShardFilter, Start, Stats, StreamSettings, StreamStatus, UpdateStream,
 };
 use crate::protocol::{ErrorClass, Operation};
 use crate::runtime::Reactor;
@@ -243,11 +243,38 @@ impl<R: Reactor> Client<R> {
 
     /// A stream with all its shards, read page by page from one version of the catalogue.
     pub async fn describe_stream(&self, name: &str) -> Result<StreamDescription> {
+        self.describe(name, ShardNumber(0), ShardFilter::All).await
+    }
+
+    /// A stream with those of its shards that take records, in one answer however many were closed: the map to route by.
+    pub async fn describe_open_shards(&self, name: &str) -> Result<StreamDescription> {
+        self.describe(name, ShardNumber(0), ShardFilter::Open).await
+    }
+
+    /// A stream with its shards from this number on. Children have higher numbers than their parents.
+    pub async fn describe_shards_from(&self, name: &str, first: ShardNumber) -> Result<StreamDescription> {
+        self.describe(name, first, ShardFilter::All).await
+    }
+
+    /// A stream with one shard, if it is listed, and those that were split or merged from it.
+    pub async fn describe_family(&self, name: &str, number: ShardNumber) -> Result<StreamDescription> {
+        self.describe(name, number, ShardFilter::Family).await
+    }
+
+    /// One shard of a stream, in whatever state; `None` if it is not listed, or not any more.
+    pub async fn describe_shard(&self, name: &str, number: ShardNumber) -> Result<Option<ShardDescription>> {
+        check_name(name)?;
+        let one = DescribeStream { name, from_shard: number, limit: 1, filter: ShardFilter::All };
+        let found = self.ask(&one, |answer| answer.shards.first().copied()).await?;
+        Ok(found.filter(|shard| shard.number == number))
+    }
+
+    async fn describe(&self, name: &str, first: ShardNumber, filter: ShardFilter) -> Result<StreamDescription> {
         check_name(name)?;
         let mut shards: Vec<ShardDescription> = Vec::new();
         let mut version = None;
         loop {
-            let from_shard = ShardNumber(shards.last().map_or(0, |shard| shard.number.0 + 1));
+            let from_shard = shards.last().map_or(first, |shard| ShardNumber(shard.number.0 + 1));
             let read = |answer: <DescribeStream<'_> as Operation>::Answer<'_>| {
                 let description = StreamDescription {
                     id: answer.stream,
@@ -263,7 +290,8 @@ impl<R: Reactor> Client<R> {
                 };
                 (description, answer.shards, answer.more)
             };
-            let (description, page, more) = self.ask(&DescribeStream { name, from_shard, limit: 0 }, read).await?;
+            let (description, page, more) =
+                self.ask(&DescribeStream { name, from_shard, limit: 0, filter }, read).await?;
             if version.is_some_and(|version| version != description.catalogue_version) {
                 // The catalogue changed between two pages.
                 (shards, version) = (Vec::new(), None);

@@ -62,8 +62,9 @@ struct Shared<R: Reactor> {
     options: ConsumerOptions,
     /// What shards have brought, at most one each.
     ready: RefCell<VecDeque<Item>>,
-    /// Every shard that was ever seen.
-    known: RefCell<BTreeSet<ShardNumber>>,
+    /// Every shard with a lower number was seen. Those with a higher one were not, or were pending: no reshard begins while
+    /// another is pending, so that pending shards have the highest numbers.
+    next_unseen: Cell<ShardNumber>,
     /// Shards that are read, or wait for their parents.
     unfinished: RefCell<BTreeSet<ShardNumber>>,
     waiting: RefCell<Vec<Next<R>>>,
@@ -106,13 +107,12 @@ impl<R: Reactor> Merged<R> {
         if matches!(start, Start::At(_) | Start::After(_)) {
             return Err(Error::Argument("an offset is a place in one shard, not in all of a stream"));
         }
-        let map = client.describe_stream(stream).await?.shards;
-        let wanted = |shard: &&ShardDescription| match start {
+        let map = match start {
             // Of closed ones nothing is new.
-            Start::Latest => map.is_open(shard.group),
-            _ => shard.state != ShardState::Pending,
+            Start::Latest => client.describe_open_shards(stream).await?.shards,
+            _ => client.describe_stream(stream).await?.shards,
         };
-        let shards: Vec<_> = map.all().iter().filter(wanted).copied().collect();
+        let shards: Vec<_> = map.all().iter().filter(|shard| is_seen(shard)).copied().collect();
         let share = (options.bytes_max / shards.len().max(1) as u32).max(SHARE_BYTES_MIN.min(options.bytes_max));
         let each = ConsumerOptions { bytes_max: share, ..options.clone() };
         let opening =
@@ -125,16 +125,7 @@ impl<R: Reactor> Merged<R> {
             free_bytes: Cell::new(if shards.is_empty() { options.bytes_max } else { 0 }),
             options,
             ready: RefCell::default(),
-            // Those that were not wanted are not to be found later.
-            known: RefCell::new(
-                numbers
-                    .iter()
-                    .copied()
-                    .chain(
-                        map.all().iter().filter(|shard| shard.state != ShardState::Pending).map(|shard| shard.number),
-                    )
-                    .collect(),
-            ),
+            next_unseen: Cell::new(ShardNumber(numbers.last().map_or(0, |last| last.0 + 1))),
             unfinished: RefCell::new(numbers),
             waiting: RefCell::new(consumers.into_iter().map(|one| Next::Opened(Box::new(one), share)).collect()),
             reading: Cell::new(0),
@@ -279,11 +270,11 @@ impl<R: Reactor> Shared<R> {
     /// that are known. The other one of two parents may have found them before.
     async fn find_children(&self, consumer: &mut Consumer<R>) -> Result<()> {
         let children = consumer.children().await?;
-        if children.iter().all(|child| self.known.borrow().contains(&child.number)) {
+        if children.iter().all(|child| child.number < self.next_unseen.get()) {
             return Ok(());
         }
         let map = loop {
-            let map = self.client.describe_stream(&self.stream).await?.shards;
+            let map = self.client.describe_shards_from(&self.stream, self.next_unseen.get()).await?.shards;
             // The one who told of the end may be ahead of the one who describes.
             if map.children(consumer.shard().number).all(|child| child.state != ShardState::Pending) {
                 break map;
@@ -291,14 +282,21 @@ impl<R: Reactor> Shared<R> {
             self.client.reactor().sleep(PENDING_WAIT).await;
         };
         // Not only the children: that of a merge may have another parent that nobody has seen yet, and waits for it, too.
-        for child in map.all().iter().filter(|shard| shard.state != ShardState::Pending) {
-            if self.known.borrow_mut().insert(child.number) {
+        for child in map.all().iter().filter(|shard| is_seen(shard)) {
+            // Somebody else may have found it meanwhile.
+            if child.number >= self.next_unseen.get() {
+                self.next_unseen.set(ShardNumber(child.number.0 + 1));
                 self.unfinished.borrow_mut().insert(child.number);
                 self.waiting.borrow_mut().push(Next::Child(*child));
             }
         }
         Ok(())
     }
+}
+
+/// Whether a shard can be read, so that it will not be looked for again.
+fn is_seen(shard: &ShardDescription) -> bool {
+    shard.state != ShardState::Pending
 }
 
 /// Brings one shard's frames, one at a time, and then begins with its children.

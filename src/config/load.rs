@@ -139,6 +139,7 @@ impl Config {
         let config = Self::parse(&mut merge);
         if let Some(config) = &config {
             merge.check_reserves(config);
+            merge.check_ports(config);
             merge.check_tls(config);
         }
         match config {
@@ -266,6 +267,19 @@ impl Merge {
                 _ => format!("{high_key} must not be below {low_key}"),
             };
             let (first, second) = ((high_key, self.origin(high_key)), (low_key, self.origin(low_key)));
+            self.errors.push(ConfigError::Conflict { first, second, problem });
+        }
+    }
+
+    /// Both ports are shared by all workers, and the system would share one port between the two protocols as readily.
+    fn check_ports(&mut self, config: &Config) {
+        let (listen, Some(kinesis)) = (config.listen, config.kinesis_listen) else { return };
+        let is_one_address =
+            listen.ip() == kinesis.ip() || listen.ip().is_unspecified() || kinesis.ip().is_unspecified();
+        if listen.port() == kinesis.port() && listen.port() != 0 && is_one_address {
+            let (first, second) =
+                (("listen", self.origin("listen")), ("kinesis_listen", self.origin("kinesis_listen")));
+            let problem = "two protocols cannot have one port; choose another for one of them".to_owned();
             self.errors.push(ConfigError::Conflict { first, second, problem });
         }
     }

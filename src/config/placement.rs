@@ -35,9 +35,9 @@ pub enum PlacementError {
         /// CPUs to choose from.
         cpus: usize,
     },
-    /// The direct ports do not end at 65535, or one of them is the shared port.
+    /// The direct ports do not end at 65535, or one of them is a shared port.
     #[error(
-        "direct_port: {workers} workers take the ports {first} to {last}, which must not pass 65535 nor contain {listen}, the port of listen"
+        "direct_port: {workers} workers take the ports {first} to {last}, which must not pass 65535 nor contain {listen}, the port of {setting}"
     )]
     Ports {
         /// Number of workers.
@@ -48,6 +48,8 @@ pub enum PlacementError {
         last: u32,
         /// The shared port.
         listen: u16,
+        /// The setting it is from.
+        setting: &'static str,
     },
 }
 
@@ -70,11 +72,14 @@ impl Config {
             }
             Workers::Count(workers) => usize::from(workers),
         };
-        let (first, listen) = (self.direct_port.0, self.listen.port());
+        let first = self.direct_port.0;
         let last = u32::from(first) + count.saturating_sub(1) as u32;
-        let holds_listen = listen != 0 && (u32::from(first)..=last).contains(&u32::from(listen));
-        if first != 0 && (last > u32::from(u16::MAX) || holds_listen) {
-            return Err(PlacementError::Ports { workers: count, first, last, listen });
+        let shared = [("listen", Some(self.listen)), ("kinesis_listen", self.kinesis_listen)];
+        let shared = shared.into_iter().filter_map(|(setting, addr)| Some((setting, addr?.port())));
+        let held = shared.clone().find(|(_, port)| *port != 0 && (u32::from(first)..=last).contains(&u32::from(*port)));
+        if first != 0 && (last > u32::from(u16::MAX) || held.is_some()) {
+            let (setting, listen) = held.unwrap_or(("listen", self.listen.port()));
+            return Err(PlacementError::Ports { workers: count, first, last, listen, setting });
         }
         let direct_port = |worker: u16| if first == 0 { 0 } else { first + worker };
         let places = cpus[..count].iter().zip(0..);

@@ -157,6 +157,22 @@ fn reserves_must_fall() {
     assert_eq!(Reserve::Percent(5).free_bytes(u64::MAX / 2), u64::MAX / 40);
 }
 
+/// Goal: the two protocols do not share a port, on one address or on all of them.
+#[test]
+fn protocols_have_ports_of_their_own() {
+    let errors_with = |listen: &str, kinesis: &str| {
+        let flags = pairs(&[("listen", listen), ("kinesis_listen", kinesis)]);
+        Config::load(&Sources { flags, ..Sources::default() }).map_or_else(|errors| errors.len(), |_| 0)
+    };
+    assert_eq!(errors_with("127.0.0.1:9", "127.0.0.1:9"), 1);
+    assert_eq!(errors_with("0.0.0.0:9", "127.0.0.1:9"), 1);
+    assert_eq!(errors_with("127.0.0.1:9", "[::]:9"), 1);
+    assert_eq!(errors_with("127.0.0.1:9", "127.0.0.2:9"), 0);
+    assert_eq!(errors_with("127.0.0.1:9", "127.0.0.1:10"), 0);
+    assert_eq!(errors_with("127.0.0.1:0", "127.0.0.1:0"), 0);
+    assert_eq!(errors_with("127.0.0.1:4567", "none"), 0);
+}
+
 /// Goal: a certificate without its key, a key without its certificate, and both without HTTPS are refused.
 #[test]
 fn certificate_and_key_belong_together() {
@@ -232,6 +248,9 @@ fn placement_follows_the_list() {
     assert_eq!(place(&[("workers", "3")], &[0, 1]), Err(PlacementError::TooManyWorkers { workers: 3, cpus: 2 }));
     assert!(matches!(place(&[("direct_port", "65535")], &[0, 1]), Err(PlacementError::Ports { last: 65_536, .. })));
     assert!(matches!(place(&[("direct_port", "4565")], &[0, 1]), Err(PlacementError::Ports { listen: 4566, .. })));
+    let kinesis = place(&[("direct_port", "4567")], &[0, 1]).unwrap_err();
+    assert!(kinesis.to_string().ends_with("nor contain 4567, the port of kinesis_listen"), "{kinesis}");
+    place(&[("direct_port", "4567"), ("kinesis_listen", "none")], &[0, 1]).unwrap();
 }
 
 /// Goal: a token file gives its one token; anything else is refused, and the token never shows in debug output.

@@ -458,9 +458,16 @@ impl<R: Runtime> Shard<R> {
     }
 
     /// As [`Shard::get`], for a client of Kinesis: `limit` records if there are as many, in as few bytes. The last frame may
-    /// have more records than that, and only those up to the limit are charged.
-    pub async fn get_records(&self, from: Offset, bytes_max: usize, limit: u64) -> Result<Frames<R::Buf>, ReadError> {
-        self.ask(Meter::read)?;
+    /// have more records than that, and only those up to the limit are charged. With `is_more` it goes on with what an earlier
+    /// get began, and is no call of its own.
+    pub async fn get_records(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        limit: u64,
+        is_more: bool,
+    ) -> Result<Frames<R::Buf>, ReadError> {
+        self.ask(if is_more { Meter::push } else { Meter::read })?;
         let mut frames = self.read(from, Portion { records_enough: limit, ..Portion::from(bytes_max) }).await?;
         // From disk they come a piece at a time.
         while frames.bytes > 0 && frames.bytes < bytes_max && frames.next.0 - from.0 < limit {

@@ -16,8 +16,8 @@
 //!           └──▶ notes: key, hash key, data, ... ──feed──▶ Sink::record per record, data decoded behind its key
 //! ```
 //!
-//! Who calls it keeps to this order: `scan`, or the general way if it gives up; make a sink; `feed`; if that gives up, drop the
-//! sink with all it took and go the general way.
+//! Who calls it keeps to this order: `scan`, or the general way if it gives up; [`Scan::hash_keys`], if records are routed by
+//! them; make a sink; `feed`; if that gives up, drop the sink with all it took and go the general way.
 
 mod cbor;
 mod json;
@@ -328,13 +328,11 @@ fn ascii<'a>(text: Text<'a>, is_fine: impl Fn(&[u8]) -> bool) -> Option<&'a str>
 /// 1 to 256 characters. Which bytes make characters is checked when the key is handed out.
 #[inline(always)]
 fn is_key(key: &[u8]) -> bool {
-    match key.len() {
-        0 => false,
-        1..=KEY_CHARS_MAX => true,
-        // Every character has one byte that continues no other.
-        ..=KEY_BYTES_MAX => key.iter().filter(|byte| **byte & 0xc0 != 0x80).count() <= KEY_CHARS_MAX,
-        _ => false,
+    if key.len() <= KEY_CHARS_MAX {
+        return !key.is_empty();
     }
+    // Every character has one byte that continues no other.
+    key.len() <= KEY_BYTES_MAX && key.iter().filter(|byte| **byte & 0xc0 != 0x80).count() <= KEY_CHARS_MAX
 }
 
 /// `0|([1-9]\d{0,n-1})`.

@@ -278,10 +278,15 @@ pub fn stamp(headers: &mut HeaderMap, random: u128, cors: &Cors) {
 
 /// A UUID of version 4.
 fn request_id(random: u128) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let id = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
-    let (a, b, c, d, e) = (id >> 96, id >> 80 & 0xffff, id >> 64 & 0xffff, id >> 48 & 0xffff, id & 0xffff_ffff_ffff);
-    let text = format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}");
-    HeaderValue::try_from(text).expect("digits and dashes")
+    // Written by hand: formatting would cost more than all else that an answer is given here.
+    let mut text = *b"........-....-....-....-............";
+    let mut digits = (0..32).rev().map(|at| DIGITS[(id >> (4 * at)) as usize & 15]);
+    for place in text.iter_mut().filter(|byte| **byte == b'.') {
+        *place = digits.next().expect("a number of 128 bits has 32 digits");
+    }
+    HeaderValue::from_bytes(&text).expect("digits and dashes")
 }
 
 /// 72 bytes in base64. They identify, and keep no secret, so they are all made from one random number.
@@ -296,7 +301,9 @@ fn extended_id(random: u128) -> HeaderValue {
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         eight.copy_from_slice(&(mixed ^ mixed >> 31).to_be_bytes());
     }
-    HeaderValue::try_from(base64_simd::STANDARD.encode_to_string(bytes)).expect("base64 is visible ASCII")
+    let mut text = [0; 96];
+    let text = base64_simd::STANDARD.encode(&bytes, base64_simd::Out::from_slice(&mut text));
+    HeaderValue::from_bytes(text).expect("base64 is visible ASCII")
 }
 
 #[cfg(test)]

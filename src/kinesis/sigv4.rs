@@ -66,7 +66,7 @@ impl<'a> Claim<'a> {
     /// `IncompleteSignatureException` lists everything that is missing, `InvalidSignatureException` refuses two signatures.
     pub fn read<H: Headers + ?Sized>(head: &Head<'a, H>) -> Result<Option<Self>, Error> {
         let header = head.header("authorization");
-        let query = Query::of(head.query.unwrap_or(""));
+        let query = head.query.map(Query::of).unwrap_or_default();
         match (header, query.has_algorithm) {
             (None, false) => Ok(None),
             (Some(header), false) => Self::from_header(head, header).map(Some),
@@ -79,39 +79,36 @@ impl<'a> Claim<'a> {
     }
 
     fn from_header<H: Headers + ?Sized>(head: &Head<'a, H>, header: Cow<'a, str>) -> Result<Self, Error> {
-        let mut words = header.split([',', ' ']);
-        let algorithm = words.next().unwrap_or("").to_owned();
-        let (mut credential, mut signature, mut signed_headers) = (None, None, None);
+        // One that is no text has none of the parts.
+        let text = if let Cow::Borrowed(text) = header { text } else { "" };
+        let mut words = text.split([',', ' ']);
+        let algorithm = words.next().unwrap_or("");
+        let (mut credential, mut signature, mut signed_headers) = ("", "", "");
         for word in words {
-            let (name, value) = word.trim().split_once('=').unwrap_or((word, ""));
-            match name {
-                "Credential" => credential = Some(value),
-                "Signature" => signature = Some(value),
-                "SignedHeaders" => signed_headers = Some(value),
+            match word.trim().split_once('=') {
+                Some(("Credential", value)) => credential = value,
+                Some(("Signature", value)) => signature = value,
+                Some(("SignedHeaders", value)) => signed_headers = value,
                 _ => {}
             }
         }
-        let present =
-            |part: Option<&str>| part.filter(|value| !value.is_empty()).map(|value| Cow::Owned(value.to_owned()));
-        let parts = [
-            ("'Credential' parameter", present(credential)),
-            ("'Signature' parameter", present(signature)),
-            ("'SignedHeaders' parameter", present(signed_headers)),
-            (
-                "existence of either a 'X-Amz-Date' or a 'Date' header",
-                head.header("x-amz-date").or_else(|| head.header("date")).filter(|date| !date.is_empty()),
-            ),
-        ];
-        let missing: String = parts
-            .iter()
-            .filter(|(_, value)| value.is_none())
-            .map(|(name, _)| format!("Authorization header requires {name}. "))
-            .collect();
-        let [(_, Some(credential)), (_, Some(signature)), (_, Some(signed_headers)), (_, Some(date))] = parts else {
+        let date = head.header("x-amz-date").or_else(|| head.header("date")).unwrap_or_default();
+        let missing: String = [
+            (credential, "'Credential' parameter"),
+            (signature, "'Signature' parameter"),
+            (signed_headers, "'SignedHeaders' parameter"),
+            (&date, "existence of either a 'X-Amz-Date' or a 'Date' header"),
+        ]
+        .iter()
+        .filter(|(value, _)| value.is_empty())
+        .map(|(_, name)| format!("Authorization header requires {name}. "))
+        .collect();
+        if !missing.is_empty() {
             let message = format!("{missing}Authorization={header}");
             return Err(Error::new(Code::IncompleteSignatureException, message));
-        };
-        let algorithm = Cow::Owned(algorithm);
+        }
+        let [algorithm, credential, signed_headers, signature] =
+            [algorithm, credential, signed_headers, signature].map(Cow::Borrowed);
         Ok(Self { algorithm, credential, signed_headers, signature, date, place: Place::Header })
     }
 
@@ -220,7 +217,7 @@ pub fn verify<'b, H: Headers + ?Sized>(
         Error::new(Code::UnrecognizedClientException, "The security token included in the request is invalid.")
     })?;
     check_scope(&claim.date, date, region, service, terminator)?;
-    let signs_host = claim.signed_headers.split(';').any(|name| name == "host");
+    let signs_host = claim.signed_headers.split(';').any(|name| name == "host" || name == ":authority");
     if !signs_host {
         return Err(invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."));
     }
@@ -383,6 +380,10 @@ fn matches(key: &Hmac<Sha256>, text: &[u8], signature: &str) -> bool {
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }

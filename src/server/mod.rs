@@ -14,6 +14,7 @@
 //! | [`router`] | records for a stream, each to its shard: shares, their fates, resharding meanwhile |
 //! | [`connection`], [`requests`], [`outbox`], [`subscription`] | one native connection |
 //! | `http` | connections of HTTP/1.1 and HTTP/2, with and without TLS: the transport of the Kinesis API |
+//! | `kinesis` | the operations of the Kinesis API, carried out against the worker |
 //! | [`failure`] | what can go wrong, and what each protocol says then |
 #![forbid(unsafe_code)]
 

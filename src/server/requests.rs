@@ -15,7 +15,7 @@ use futures_lite::future;
 use crate::catalog::ConsumerId;
 use crate::engine::log::{Ack, AckSink, OutcomeUnknown, Receipt};
 use crate::engine::shard::Put as ShardPut;
-use crate::limits::{PAGE_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX};
+use crate::limits::SUBSCRIPTIONS_PER_CONNECTION_MAX;
 use crate::protocol::messages::{
     Credit, Get, PingAnswer, Position, PositionAnswer, Put, PutAnswer, PutKeyed, Stat, Stats, StatsAnswer, Subscribe,
     SubscribeAnswer, Unsubscribe, UnsubscribeAnswer,
@@ -323,8 +323,8 @@ impl<R: Runtime> Requests<R> {
 }
 
 /// Things on one page of an answer: 0 stands for as many as there can be.
-fn page(limit: u32) -> usize {
-    let limit = if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) };
+fn page(limit: u32, max: u32) -> usize {
+    let limit = if limit == 0 { max } else { limit.min(max) };
     limit as usize
 }
 

@@ -206,8 +206,11 @@ pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
 /// The command that serves `data` on `listen`.
 pub fn serve(data: &Path, listen: &str, more: &[&str]) -> Command {
     // Tests run side by side: none takes the default port of the Kinesis API.
-    let mut command = millstream(["serve", "--listen", listen, "--kinesis-listen", "none", "--data"]);
-    command.arg(data).args(more);
+    let mut command = millstream(["serve", "--listen", listen]);
+    if !more.contains(&"--kinesis-listen") {
+        command.args(["--kinesis-listen", "none"]);
+    }
+    command.arg("--data").arg(data).args(more);
     command
 }
 

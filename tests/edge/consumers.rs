@@ -5,8 +5,8 @@ use std::time::Duration;
 use millstream::engine::env::Tuning;
 use millstream::protocol::messages::{
     DeleteStream, DeregisterConsumer, DescribeConsumer, GetMetadata, ListConsumers, ListStreams, MetadataChange,
-    MoveShard, RegisterConsumer, SetMetadata, SettingsChange, Start, Stats, StreamLimits, Subscribe, SubscriptionEnd,
-    Tag, UpdateStream,
+    MoveShard, RegisterConsumer, SetMetadata, SettingsChange, ShardFilter, Start, Stats, StreamLimits, Subscribe,
+    SubscriptionEnd, Tag, UpdateStream,
 };
 use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
@@ -336,8 +336,12 @@ fn full_pages() {
             let answer = conn.call(&ListStreams { after: "", limit: 0 }, &[]).await;
             let answer = answer.answer::<ListStreams<'_>>().unwrap().unwrap();
             assert_eq!((answer.streams.len(), answer.more), (5, false));
-            let describe =
-                millstream::protocol::messages::DescribeStream { name: "s1", from_shard: ShardNumber(0), limit: 0 };
+            let describe = millstream::protocol::messages::DescribeStream {
+                name: "s1",
+                from_shard: ShardNumber(0),
+                limit: 0,
+                filter: ShardFilter::All,
+            };
             let answer = conn.call(&describe, &[]).await;
             let answer = answer.answer::<millstream::protocol::messages::DescribeStream<'_>>().unwrap().unwrap();
             assert_eq!((answer.shards.len(), answer.more), (3, false));

@@ -1,5 +1,6 @@
 //! The Kinesis API of a whole node, over HTTP on the simulator, in both encodings.
 
+mod access;
 mod api;
 mod cbor;
 mod errors;

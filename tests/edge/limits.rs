@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream::protocol::messages::{
     CreateStream, CustomLimits, DeleteStream, DescribeStream, Get, HashKeys, Position, PutKeyed, SettingsChange,
-    SplitShard, Start, Stats, StreamLimits, Subscribe, UpdateStream,
+    ShardFilter, SplitShard, Start, Stats, StreamLimits, Subscribe, UpdateStream,
 };
 use millstream::protocol::{ErrorCode, Kind};
 use millstream::runtime::Reactor;
@@ -197,7 +197,9 @@ fn retention() {
         }
         update(&mut conn, SettingsChange { retention_hours: Some(48), ..NO_CHANGE }).await;
         assert_eq!(horizon(&mut conn).await, Offset(1), "a longer retention brings nothing back");
-        let answer = conn.call(&DescribeStream { name: "s", from_shard: ShardNumber(0), limit: 0 }, &[]).await;
+        let answer = conn
+            .call(&DescribeStream { name: "s", from_shard: ShardNumber(0), limit: 0, filter: ShardFilter::All }, &[])
+            .await;
         assert!(answer.answer::<DescribeStream<'_>>().unwrap().unwrap().expired_before.0 > first.0);
         world.rt().sleep(HOUR * 20).await;
         assert_eq!(horizon(&mut conn).await, Offset(1));
@@ -226,7 +228,12 @@ fn closed_shards_expire() {
         world.rt().sleep(Duration::from_secs(180)).await;
         for addr in world.ports() {
             let mut conn = world.open(addr).await;
-            let answer = conn.call(&DescribeStream { name: "s", from_shard: ShardNumber(0), limit: 0 }, &[]).await;
+            let answer = conn
+                .call(
+                    &DescribeStream { name: "s", from_shard: ShardNumber(0), limit: 0, filter: ShardFilter::All },
+                    &[],
+                )
+                .await;
             let shards = answer.answer::<DescribeStream<'_>>().unwrap().unwrap().shards;
             assert_eq!(shards.iter().map(|shard| shard.number.0).collect::<Vec<_>>(), [1, 2]);
             assert_eq!(

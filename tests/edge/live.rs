@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use millstream::protocol::messages::{
     CapacityMode, CreateStream, DeleteStream, DescribeStream, DescribeStreamAnswer, Get, ListStreams, MergeShards,
-    MoveShard, ReadState, ReshardAnswer, ScaleKind, ScaleStream, SettingsChange, ShardDescription, ShardState,
-    SplitShard, Start, StreamStatus, Subscribe, SubscriptionEnd, UpdateStream,
+    MoveShard, ReadState, ReshardAnswer, ScaleKind, ScaleStream, SettingsChange, ShardDescription, ShardFilter,
+    ShardState, SplitShard, Start, StreamStatus, Subscribe, SubscriptionEnd, UpdateStream,
 };
 use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
@@ -45,7 +45,7 @@ fn open(shards: Vec<ShardDescription>) -> Vec<ShardDescription> {
 
 /// One page that holds all, but for the shards.
 async fn status(conn: &mut Conn, name: &str) -> (StreamStatus, u32, u64) {
-    let describe = DescribeStream { name, from_shard: ShardNumber(0), limit: 0 };
+    let describe = DescribeStream { name, from_shard: ShardNumber(0), limit: 0, filter: ShardFilter::All };
     let message = conn.call(&describe, &[]).await;
     let answer: DescribeStreamAnswer<'_> = message.answer::<DescribeStream<'_>>().unwrap().unwrap();
     (answer.status, answer.scaling_target, answer.catalogue_version)
@@ -96,6 +96,49 @@ fn split_and_merge_at_every_port() {
             assert_eq!((child.hash_start.0, child.hash_end.0), (EIGHTH, u128::MAX));
             assert_eq!(numbers(&open(conn.describe(&name).await)), [2, 4]);
             assert_eq!(conn.read_all(parent.group).await.len(), 1);
+        }
+    });
+}
+
+/// Goal: the map to route by lists the open shards only, by number, page by page if asked; it takes the same bytes after many
+/// reshards as before, at every port. A family is a shard and what was made of it.
+#[test]
+fn maps_list_what_is_asked_for() {
+    async fn described(conn: &mut Conn, filter: ShardFilter, from: u32, limit: u32) -> (Vec<u32>, bool, usize) {
+        let describe = DescribeStream { name: "s", from_shard: ShardNumber(from), limit, filter };
+        let message = conn.call(&describe, &[]).await;
+        let answer: DescribeStreamAnswer<'_> = message.answer::<DescribeStream<'_>>().unwrap().unwrap();
+        (numbers(&answer.shards), answer.more, message.args.len())
+    }
+    let world = World::new(3);
+    world.sim.block_on(async {
+        let mut conn = world.worker(1).await;
+        conn.create("s", 2, NO_CHANGE).await;
+        let (first, more, bytes) = described(&mut conn, ShardFilter::Open, 0, 0).await;
+        assert_eq!((first, more), (vec![0, 1], false));
+        let mut left = 0;
+        for next in (2..62).step_by(3) {
+            conn.call(&split("s", left, EIGHTH), &[]).await.answer::<SplitShard<'_>>().unwrap().unwrap();
+            conn.call(&merge("s", next, next + 1), &[]).await.answer::<MergeShards<'_>>().unwrap().unwrap();
+            left = next + 2;
+        }
+        for addr in world.ports() {
+            let mut conn = world.open(addr).await;
+            let (open, more, now) = described(&mut conn, ShardFilter::Open, 0, 0).await;
+            assert_eq!((open, more, now), (vec![1, 61], false, bytes));
+            let mut page = async |filter, from, limit| {
+                let (numbers, more, _) = described(&mut conn, filter, from, limit).await;
+                (numbers, more)
+            };
+            assert_eq!(page(ShardFilter::Open, 0, 1).await, (vec![1], true));
+            assert_eq!(page(ShardFilter::Open, 2, 1).await, (vec![61], false));
+            assert_eq!(page(ShardFilter::All, 0, 0).await, ((0..62).collect(), false));
+            assert_eq!(page(ShardFilter::All, 60, 1).await, (vec![60], true));
+            assert_eq!(page(ShardFilter::Family, 0, 0).await, (vec![0, 2, 3], false));
+            assert_eq!(page(ShardFilter::Family, 2, 0).await, (vec![2, 4], false));
+            assert_eq!(page(ShardFilter::Family, 2, 1).await, (vec![2], true));
+            assert_eq!(page(ShardFilter::Family, 61, 0).await, (vec![61], false));
+            assert_eq!(page(ShardFilter::Family, 62, 0).await, (vec![], false));
         }
     });
 }

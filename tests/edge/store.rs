@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream::protocol::messages::{
     DescribeStream, Expect, LeaseClaim, LeaseClaimAnswer, LeaseRelease, LeaseRenew, Renewal, SettingsChange,
-    StoreDelete, StoreGet, StoreList, StorePut,
+    ShardFilter, StoreDelete, StoreGet, StoreList, StorePut,
 };
 use millstream::protocol::{ErrorCode, Kind};
 use millstream::runtime::Reactor;
@@ -72,7 +72,7 @@ fn values_at_every_port() {
         let catalogue = |message: millstream::protocol::Message| {
             message.answer::<DescribeStream<'_>>().unwrap().unwrap().catalogue_version
         };
-        let describe = DescribeStream { name: "s", from_shard: ShardNumber(0), limit: 0 };
+        let describe = DescribeStream { name: "s", from_shard: ShardNumber(0), limit: 0, filter: ShardFilter::All };
         let before = catalogue(conn.call(&describe, &[]).await);
         let mut last = 0;
         for addr in world.ports() {

@@ -12,7 +12,7 @@ use millstream::format::frame::Frame;
 use millstream::format::record::{self, Records};
 use millstream::protocol::messages::{
     CreateStream, Credit, DescribeStream, Get, Hello, Ping, Put, PutAnswer, ReadState, SettingsChange,
-    ShardDescription, Stats,
+    ShardDescription, ShardFilter, Stats,
 };
 use millstream::protocol::{
     Decode, Decoder, Envelope, ErrorAnswer, ErrorCode, Kind, Message, Next, Operation, Side, VERSION, VERSION_MIN,
@@ -290,7 +290,8 @@ impl Conn {
         let mut shards: Vec<ShardDescription> = Vec::new();
         loop {
             let from_shard = ShardNumber(shards.len() as u32);
-            let answer = self.call(&DescribeStream { name, from_shard, limit: 1_000 }, &[]).await;
+            let answer =
+                self.call(&DescribeStream { name, from_shard, limit: 1_000, filter: ShardFilter::All }, &[]).await;
             let answer = answer.answer::<DescribeStream<'_>>().unwrap().unwrap();
             shards.extend(answer.shards);
             if !answer.more {

@@ -53,11 +53,11 @@ fn instructions(ca: &Path) -> String {
         "\
 # Certificate of the CA: {ca}
 
-# boto3, AWS CLI
+# boto3, AWS CLI, SDK for Go
 export AWS_CA_BUNDLE={ca}
 # Node.js: before the program starts
 export NODE_EXTRA_CA_CERTS={ca}
-# Go, Rust, curl and whatever else asks OpenSSL; it stands in for the system's list
+# SDK for Rust, Go, curl and whatever else asks OpenSSL; it stands in for the system's list
 export SSL_CERT_FILE={ca}
 
 # curl, for one call

@@ -152,8 +152,7 @@ impl<R: Reactor> Consumer<R> {
         start: Start,
         options: ConsumerOptions,
     ) -> Result<Self> {
-        let description = client.describe_stream(stream).await?;
-        let Some(shard) = description.shards.shard(shard).copied() else {
+        let Some(shard) = client.describe_shard(stream, shard).await? else {
             return Err(gone("the stream has no such shard"));
         };
         Self::open_shard(client, stream, shard, start, options).await
@@ -260,7 +259,7 @@ impl<R: Reactor> Consumer<R> {
             if let Some(children) = &self.children {
                 return Ok(children.clone());
             }
-            let map = self.client.describe_stream(&self.stream).await?.shards;
+            let map = self.client.describe_family(&self.stream, self.shard.number).await?.shards;
             let is_closed = map.shard(self.shard.number).is_none_or(|shard| shard.closed.is_some());
             if is_closed {
                 let child = |shard: &ShardDescription| ChildShard {
@@ -422,9 +421,9 @@ impl<R: Reactor> Consumer<R> {
         tracing::debug!(shard = %self.shard.number, %error, "reading is interrupted");
         rt.sleep(wait).await;
         if error.class() == ErrorClass::RefreshMap {
-            let description = self.client.describe_stream(&self.stream).await?;
-            let found = description.shards.shard(self.shard.number).filter(|shard| shard.group == self.shard.group);
-            self.shard = *found.ok_or_else(|| gone("the shard is gone"))?;
+            let found = self.client.describe_shard(&self.stream, self.shard.number).await?;
+            let found = found.filter(|shard| shard.group == self.shard.group);
+            self.shard = found.ok_or_else(|| gone("the shard is gone"))?;
         }
         Ok(())
     }

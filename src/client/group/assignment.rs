@@ -143,8 +143,9 @@ impl<R: Reactor> Shared<R> {
     /// A shard cannot be read now: tells so, and waits before the next try. `true` if the retention has taken it whole.
     async fn trouble(self: &Rc<Self>, assignment: &Rc<Assignment>, error: Error) -> bool {
         if matches!(error, Error::StreamGone(_)) {
-            let described = self.client.describe_stream(&self.stream).await;
-            let is_listed = |map: &crate::client::ShardMap| map.shard(assignment.shard.number).is_some();
+            let first = assignment.shard.number;
+            let described = self.client.describe_family(&self.stream, first).await;
+            let is_listed = |map: &crate::client::ShardMap| map.shard(first).is_some();
             if described.is_ok_and(|stream| stream.id == self.stream_id && !is_listed(&stream.shards)) {
                 // Nothing of it is left to be read.
                 self.forget(assignment);

@@ -82,6 +82,46 @@ fn an_error_is_of_one_shard() {
     });
 }
 
+/// Goal: a reader that follows a thousand reshards asks for each shard's family once, and lists what it has not seen once: no
+/// description grows with the shards that were closed before.
+#[test]
+fn following_costs_the_same_however_many_were_closed() {
+    const ROUNDS: usize = 300;
+    for (mode, start) in [(Mode::Get, Start::Horizon), (Mode::Push, Start::Horizon), (Mode::Get, Start::Latest)] {
+        let world = World::new(5, 1);
+        let forever = ConsumerOptions { stop: Stop::Never, ..options(mode) };
+        world.sim.block_on(async {
+            let client = world.client().await;
+            if start == Start::Latest {
+                // Closed before it begins: not even listed then.
+                (0..ROUNDS).for_each(|n| {
+                    world.split(3 * n);
+                    world.merge(3 * n + 1, 3 * n + 2);
+                });
+            }
+            let before = world.store.shards.borrow().len();
+            let mut merged = client.merged(STREAM, start, forever).await.unwrap();
+            let (_, listed) = world.store.described.get();
+            assert_eq!(listed, 1, "the open shard");
+            for round in 0..ROUNDS {
+                let last = before - 1 + 3 * round;
+                world.fill(last, 1);
+                world.split(last);
+                world.fill(last + 1, 1);
+                world.fill(last + 2, 1);
+                world.merge(last + 1, last + 2);
+            }
+            for _ in 0..3 * ROUNDS {
+                merged.next().await.unwrap().unwrap();
+            }
+            let (calls, listed) = world.store.described.get();
+            let made = 3 * ROUNDS as u64;
+            assert!(calls <= 3 * made + 10, "{calls} descriptions of {made} shards");
+            assert!(listed <= 6 * made + 10, "{listed} shards listed, {made} made");
+        });
+    }
+}
+
 /// Goal: a merged reader follows splits and merges to the end, every record once, children after their parents; memory and
 /// all, it waits for more afterwards.
 #[test]

@@ -18,6 +18,7 @@
 
 mod batch;
 mod lane;
+mod maps;
 mod pump;
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,7 @@ pub use batch::Ticket;
 pub use batch::build_body;
 use batch::{NewRecord, Place};
 use lane::{Lane, LaneLimits};
+use maps::{Asked, Maps};
 
 use super::client::Client;
 use super::error::{Error, Result};
@@ -153,6 +155,7 @@ struct Shared<R: Reactor> {
     map: RefCell<Rc<ShardMap>>,
     /// The version of the catalogue that the map is of.
     map_version: Cell<u64>,
+    maps: Maps,
     record_bytes_max: Cell<u32>,
     distribution: Cell<Distribution>,
     /// With [`Distribution::Auto`]: place of the shard, among the open ones, whose batch is being filled.
@@ -178,12 +181,16 @@ struct LaneCell {
     changed: Notify,
     /// Not to send before this time, in microseconds of the reactor's clock.
     wait_until_us: Cell<u64>,
+    /// What it waits for to learn what became of its shard.
+    asked: Cell<Option<Asked>>,
+    /// It holds nothing and never will again.
+    over: Cell<bool>,
     backoff: Cell<super::backoff::Backoff>,
 }
 
 impl<R: Reactor> Producer<R> {
     pub(super) async fn open(client: Client<R>, stream: &str, options: ProducerOptions) -> Result<Self> {
-        let description = client.describe_stream(stream).await?;
+        let description = client.describe_open_shards(stream).await?;
         let node = client.node();
         let body_bytes_max = node.limits.frame_body_bytes_max as usize;
         let limits = LaneLimits {
@@ -203,6 +210,7 @@ impl<R: Reactor> Producer<R> {
             budget: Semaphore::new(options.buffer_bytes_max.max(1)),
             map: RefCell::new(Rc::new(description.shards)),
             map_version: Cell::new(description.catalogue_version),
+            maps: Maps::default(),
             record_bytes_max: Cell::new(description.settings.record_bytes_max),
             distribution: Cell::new(description.settings.distribution),
             turn: Cell::new(0),
@@ -383,6 +391,8 @@ impl<R: Reactor> Shared<R> {
             lane: RefCell::new(Lane::new(*shard, self.id, self.limits).beginning_at(epoch)),
             changed: Notify::new(),
             wait_until_us: Cell::new(0),
+            asked: Cell::new(None),
+            over: Cell::new(false),
             backoff: Cell::default(),
         });
         self.lanes.borrow_mut().insert(shard.group, Rc::clone(&cell));

@@ -1,5 +1,6 @@
 //! What drives a lane: one task per shard that opens connections, sends what the lane says, and waits.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use futures_lite::future::or;
 
 use super::lane::{Lane, Reaction, Send, SendId};
 use super::{LaneCell, Shared};
-use crate::client::connection::{Connection, result, within};
+use crate::client::connection::{Connection, result};
 use crate::client::error::{Error, Result};
 use crate::client::shard_map::ShardMap;
 use crate::protocol::messages::{Put, PutAnswer};
@@ -19,7 +20,7 @@ enum Step {
     /// Nothing before the bell or this time.
     Wait(Option<MonoUs>),
     Send,
-    RefreshMap,
+    AskForMap,
     Stop,
 }
 
@@ -31,7 +32,7 @@ pub(super) async fn run<R: Reactor>(shared: Rc<Shared<R>>, cell: Rc<LaneCell>) {
     loop {
         match next_step(&shared, &cell) {
             Step::Stop => return,
-            Step::RefreshMap => refresh(&shared, &cell).await,
+            Step::AskForMap => shared.ask_for_map(&cell),
             Step::Wait(until) => wait(&shared, &cell, until).await,
             Step::Send => {
                 let worker = cell.lane.borrow().shard.worker;
@@ -57,6 +58,10 @@ pub(super) async fn run<R: Reactor>(shared: Rc<Shared<R>>, cell: Rc<LaneCell>) {
 }
 
 fn next_step<R: Reactor>(shared: &Shared<R>, cell: &LaneCell) -> Step {
+    if cell.over.get() {
+        // What it held went to other lanes.
+        return Step::Stop;
+    }
     let now = shared.client.reactor().now();
     let mut lane = cell.lane.borrow_mut();
     lane.settle(now);
@@ -69,8 +74,9 @@ fn next_step<R: Reactor>(shared: &Shared<R>, cell: &LaneCell) -> Step {
     let wait_until = MonoUs(cell.wait_until_us.get());
     let deadline = lane.next_deadline();
     let blocked = wait_until > now;
-    if lane.wants_map() && !blocked {
-        return Step::RefreshMap;
+    let has_asked = cell.asked.get().is_some();
+    if lane.wants_map() && !blocked && !has_asked {
+        return Step::AskForMap;
     }
     if lane.can_send(now, shared.hurry()) && !blocked {
         return Step::Send;
@@ -148,7 +154,7 @@ fn not_connected<R: Reactor>(shared: &Rc<Shared<R>>, cell: &LaneCell, error: Err
     }
 }
 
-fn back_off<R: Reactor>(shared: &Shared<R>, cell: &LaneCell, at_least_ms: u32) {
+pub(super) fn back_off<R: Reactor>(shared: &Shared<R>, cell: &LaneCell, at_least_ms: u32) {
     let rt = shared.client.reactor();
     let mut backoff = cell.backoff.get();
     let wait = backoff.next(rt.random(), at_least_ms);
@@ -156,63 +162,20 @@ fn back_off<R: Reactor>(shared: &Shared<R>, cell: &LaneCell, at_least_ms: u32) {
     cell.wait_until_us.set(rt.now().plus(wait.as_micros() as u64).0);
 }
 
-/// Gets a new map. A lane whose shard takes no more records hands them over to those that do.
-async fn refresh<R: Reactor>(shared: &Rc<Shared<R>>, cell: &Rc<LaneCell>) {
-    let client = &shared.client;
-    // Batches expire meanwhile: not to be kept waiting for longer than one answer takes.
-    let limit = client.options().request_timeout;
-    let described = within(client.reactor(), limit, client.describe_stream(&shared.stream)).await;
-    let late = Error::Timeout { millis: limit.as_millis() as u64 };
-    match described.unwrap_or(Err(late)) {
-        Err(error) if error.is_retryable() => {
-            cell.lane.borrow_mut().no_connection(error);
-            back_off(shared, cell, 0);
-        }
-        Err(error) => shared.fail(error),
-        Ok(description) => {
-            // Two lanes ask at the same time, perhaps two workers: an answer may be older than the one before it. Its shards
-            // must not come back, nor those of the newer one go: a lane that is begun anew uses its stamps again, and what it
-            // sends is taken for what was stored under them.
-            if description.catalogue_version >= shared.map_version.get() {
-                shared.map_version.set(description.catalogue_version);
-                shared.record_bytes_max.set(description.settings.record_bytes_max);
-                shared.distribution.set(description.settings.distribution);
-                shared.adopt(Rc::new(description.shards));
-            }
-            let (number, group) = {
-                let shard = cell.lane.borrow().shard;
-                (shard.number, shard.group)
-            };
-            let map = Rc::clone(&shared.map.borrow());
-            let listed = map.shard(number).filter(|shard| shard.group == group).copied();
-            match listed {
-                Some(shard) if map.is_open(group) => {
-                    cell.lane.borrow_mut().still_open(shard);
-                    back_off(shared, cell, 0);
-                }
-                Some(shard) if cell.lane.borrow().has_unknown() => {
-                    cell.lane.borrow_mut().ask_closed(shard);
-                    back_off(shared, cell, 0);
-                }
-                _ => shared.reroute(cell),
-            }
-        }
-    }
-}
-
 impl<R: Reactor> Shared<R> {
     fn hurry(&self) -> bool {
         self.flushes.get() > 0 || self.closed.get()
     }
 
-    fn is_retiring(&self, cell: &LaneCell) -> bool {
+    pub(super) fn is_retiring(&self, cell: &LaneCell) -> bool {
         self.retiring.borrow().iter().any(|other| std::ptr::eq(&**other, cell))
     }
 
     /// Routes by `map` from now on. Lanes of shards it no longer has keep the keys of their ranges until they are empty.
-    fn adopt(&self, map: Rc<ShardMap>) {
+    pub(super) fn adopt(&self, map: Rc<ShardMap>) {
         let mut lanes = self.lanes.borrow_mut();
-        let gone = lanes.extract_if(.., |group, _| !map.is_open(*group)).map(|(_, cell)| cell);
+        let open: BTreeSet<_> = map.open().iter().map(|shard| shard.group).collect();
+        let gone = lanes.extract_if(.., |group, _| !open.contains(group)).map(|(_, cell)| cell);
         self.retiring.borrow_mut().extend(gone);
         for cell in lanes.values() {
             let mut lane = cell.lane.borrow_mut();
@@ -226,7 +189,7 @@ impl<R: Reactor> Shared<R> {
 
     /// Moves everything a retiring lane holds to the lanes of the shards that took its range over. Synchronous: records
     /// put later come behind them. If one of those lanes had ended with the producer, it is begun anew.
-    fn reroute(self: &Rc<Self>, cell: &Rc<LaneCell>) {
+    pub(super) fn reroute(self: &Rc<Self>, cell: &Rc<LaneCell>) {
         let moving = cell.lane.borrow_mut().retire();
         self.forget(cell);
         for batch in moving {
@@ -250,13 +213,14 @@ impl<R: Reactor> Shared<R> {
             let lane = cell.lane.borrow();
             (lane.shard.group, lane.epoch_after())
         };
+        cell.over.set(true);
         self.epochs.borrow_mut().insert(group, epoch);
         self.retiring.borrow_mut().retain(|other| !std::ptr::eq(&**other, cell));
         self.lanes.borrow_mut().retain(|_, other| !std::ptr::eq(&**other, cell));
     }
 
     /// Ends the producer: every record that is not acknowledged fails.
-    fn fail(&self, error: Error) {
+    pub(super) fn fail(&self, error: Error) {
         tracing::debug!(stream = %self.stream, %error, "the producer is over");
         self.failed.borrow_mut().get_or_insert_with(|| error.clone());
         self.closed.set(true);

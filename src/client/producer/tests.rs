@@ -156,6 +156,81 @@ fn split_shards_hand_their_records_over() {
     }
 }
 
+/// Halves the number of open shards, or doubles it; 64 at most.
+fn scale(world: &World, turn: u32) {
+    let open: Vec<_> = {
+        let shards = world.store.shards.borrow();
+        let open = (0..).zip(shards.iter()).filter(|(_, shard)| shard.description.closed.is_none());
+        let mut open: Vec<_> = open.map(|(at, shard)| (shard.description.hash_start, at)).collect();
+        open.sort_unstable();
+        open.into_iter().map(|(_, at)| at).collect()
+    };
+    if turn % 2 == 0 {
+        open.chunks(2).for_each(|pair| world.merge(pair[0], pair[1]));
+    } else {
+        open.into_iter().for_each(|shard| world.split(shard));
+    }
+}
+
+/// Goal: however many lanes a scaling closes, it costs a producer a description or two; and however many shards were closed
+/// before, it lists the open ones only. So thousands of closed shards make no put wait for longer than the first ones did.
+#[test]
+fn maps_are_fetched_once_and_without_closed_shards() {
+    for seed in 0..3 {
+        let world = World::new(3_000 + seed, 64);
+        // Lost answers, so that closed shards are looked up, too.
+        world.store.faults.set(Faults { refuse: 0, lose: 0, unknown: 2, reorder: 40, damage: 0 });
+        let (mut scalings, mut lookups) = (0, 0);
+        let fates = run(&world, small(), 3_000, |n| {
+            if n % 50 == 49 {
+                scale(&world, scalings);
+                scalings += 1;
+            }
+        });
+        check(&world, &fates);
+        for (_, data, fate) in &fates {
+            assert!(fate.is_ok(), "seed {seed}: {data} failed with {fate:?}");
+        }
+        let closed = world.store.shards.borrow().iter().filter(|shard| shard.description.closed.is_some()).count();
+        assert!(closed > 2_800, "{closed} closed shards");
+        let (calls, listed) = world.store.described.get();
+        // A lane looks its closed shard up if it does not know what became of a batch: one of few keys here.
+        lookups += u64::from(scalings) * 10;
+        assert!(calls <= u64::from(scalings) * 2 + lookups, "{calls} descriptions for {scalings} scalings");
+        assert!(listed <= u64::from(scalings) * 2 * 64 + lookups, "{listed} shards listed for {scalings} scalings");
+    }
+}
+
+/// Goal: an answer from a worker that is behind changes nothing: its closed shards are not taken for open again, nor the open
+/// ones for gone.
+#[test]
+fn an_older_map_is_not_taken_over() {
+    let world = World::new(4, 1);
+    world.sim.block_on(async {
+        let client = world.client().await;
+        let producer = client.producer(STREAM, small()).await.unwrap();
+        let shards = || world.store.shards.borrow().iter().map(|shard| shard.description).collect::<Vec<_>>();
+        let before = (world.store.version.get(), shards());
+        world.split(0);
+        let mut fates = Vec::new();
+        for n in 0..40 {
+            if n % 10 == 5 {
+                *world.store.described_late.borrow_mut() = Some(before.clone());
+                world.store.script.borrow_mut().push(ErrorAnswer::new(ErrorCode::WrongShardMap));
+            }
+            let (key, data) = (format!("key-{}", n % 8), n.to_string());
+            let fate = producer.put(&key, data.as_bytes()).await;
+            let is_in_child = fate.as_ref().is_ok_and(|ack| ack.shard != ShardNumber(0) && !ack.duplicate);
+            assert!(is_in_child, "record {n}: {fate:?}");
+            fates.push((key, data, fate));
+        }
+        assert!(world.store.described_late.borrow().is_none(), "nobody asked");
+        let to_parent = world.store.puts_at.borrow().iter().filter(|(_, group)| *group == GroupId(100)).count();
+        assert_eq!(to_parent, 1, "what told that it was closed");
+        check(&world, &fates);
+    });
+}
+
 /// Goal: an explicit hash key decides the shard, and still does after the batch was moved by a split.
 #[test]
 fn explicit_hash_keys_survive_a_move() {
@@ -315,7 +390,12 @@ fn a_dropped_producer_delivers() {
         let producer = client.producer(STREAM, small()).await.unwrap();
         for n in 0..50 {
             producer.put_detached(&format!("k{n}"), b"x").await.unwrap();
+            if n == 20 {
+                world.split(0);
+            }
         }
+        // Lanes of shards that are closed end by themselves.
+        client.reactor().sleep(Duration::from_secs(1)).await;
         let shared = Rc::downgrade(&producer.shared);
         drop(producer);
         client.reactor().sleep(Duration::from_secs(1)).await;

@@ -82,6 +82,10 @@ pub(super) struct Store {
     pub(super) values: RefCell<values::Values>,
     /// Position requests seen.
     pub(super) positions: Cell<u32>,
+    /// The next description is this one, of that version: the worker that answers is behind.
+    pub(super) described_late: RefCell<Option<(u64, Vec<ShardDescription>)>>,
+    /// Descriptions asked for, and the shards listed in them.
+    pub(super) described: Cell<(u64, u64)>,
 }
 
 pub(super) struct FakeShard {
@@ -239,6 +243,8 @@ impl World {
             pipes: RefCell::default(),
             values: RefCell::default(),
             positions: Cell::default(),
+            described_late: RefCell::default(),
+            described: Cell::default(),
         });
         let world = Self { sim, node, peer, store };
         world.start();

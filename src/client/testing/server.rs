@@ -13,8 +13,8 @@ use super::admin::{children_of, offset_of};
 use super::{PORT, STREAM, Store};
 use crate::protocol::messages::{
     CreateStreamAnswer, DeleteStreamAnswer, DescribeStreamAnswer, Get, HelloAnswer, ListStreamsAnswer, PingAnswer,
-    PositionAnswer, ReadState, ShardState, Stat, StatsAnswer, StreamStatus, StreamSummary, Subscribe, SubscribeAnswer,
-    SubscriptionEnd, UnsubscribeAnswer, UpdateStreamAnswer,
+    PositionAnswer, ReadState, ShardDescription, ShardFilter, ShardState, Stat, StatsAnswer, StreamStatus,
+    StreamSummary, Subscribe, SubscribeAnswer, SubscriptionEnd, UnsubscribeAnswer, UpdateStreamAnswer,
 };
 use crate::protocol::{
     Decoder, Encode, Envelope, ErrorAnswer, ErrorCode, Message, Next, Opcode, Request, Side, VERSION,
@@ -238,22 +238,38 @@ impl Link {
             }
             Request::DescribeStream(describe) if describe.name != STREAM || store.deleted.get() => gone(),
             Request::DescribeStream(describe) => {
-                let shards = store.shards.borrow();
-                let all = shards.iter().map(|shard| shard.description);
-                let rest: Vec<_> = all.filter(|shard| shard.number >= describe.from_shard).collect();
+                let now = || store.shards.borrow().iter().map(|shard| shard.description).collect();
+                let late = store.described_late.take();
+                let (version, all): (_, Vec<_>) = late.unwrap_or_else(|| (store.version.get(), now()));
+                let is_wanted = |shard: &ShardDescription| match describe.filter {
+                    ShardFilter::All => true,
+                    ShardFilter::Open => shard.state == ShardState::Open,
+                    ShardFilter::Family => {
+                        let from = describe.from_shard;
+                        shard.number == from || [shard.parent, shard.adjacent_parent].contains(&Some(from))
+                    }
+                };
+                let rest = all.into_iter().filter(|shard| shard.number >= describe.from_shard).filter(is_wanted);
+                let page = match describe.limit {
+                    0 => store.page.get(),
+                    limit => store.page.get().min(limit as usize),
+                };
+                let rest: Vec<_> = rest.collect();
+                let (calls, listed) = store.described.get();
+                store.described.set((calls + 1, listed + rest.len().min(page) as u64));
                 let answer = DescribeStreamAnswer {
                     stream: StreamId(1),
                     name: STREAM,
                     status: StreamStatus::Active,
                     created: WallUs(0),
                     settings: store.settings.get(),
-                    catalogue_version: store.version.get(),
+                    catalogue_version: version,
                     open_shards: store.open_shards(),
                     scaling_target: store.scaling.get().unwrap_or(0),
                     consumers: store.consumers.borrow().len() as u32,
                     expired_before: WallUs(0),
-                    shards: rest.iter().copied().take(store.page.get()).collect(),
-                    more: rest.len() > store.page.get(),
+                    shards: rest.iter().copied().take(page).collect(),
+                    more: rest.len() > page,
                 };
                 self.write(ok(opcode), &answer, &[]);
             }

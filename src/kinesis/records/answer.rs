@@ -50,7 +50,7 @@ pub fn end(out: &mut Vec<u8>, encoding: Encoding, millis_behind_latest: u64, aft
         After::Children(_) => {}
     }
     form.put(br#","MillisBehindLatest":"#, b"\x72MillisBehindLatest");
-    form.number(millis_behind_latest as usize);
+    form.number(millis_behind_latest);
     if let After::Children(children) = after {
         form.put(br#","ChildShards":["#, b"\x6bChildShards\x9f");
         for (nth, child) in children.iter().enumerate() {

@@ -55,7 +55,7 @@ pub fn write_put_records<'a>(
     let (mut count, mut failed) = (0, 0);
     for result in results.clone() {
         count += 1;
-        failed += usize::from(matches!(result, PutResult::Failed { .. }));
+        failed += u64::from(matches!(result, PutResult::Failed { .. }));
     }
     form.out.reserve(count * 128 + 64);
     form.put(br#"{"FailedRecordCount":"#, b"\xbf\x71FailedRecordCount");

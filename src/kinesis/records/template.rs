@@ -7,8 +7,8 @@
 
 use base64_simd::STANDARD;
 
-use super::form::{BYTES, cbor_head, cbor_text, json_text};
 use crate::format::record::Record;
+use crate::kinesis::{cbor, json};
 use crate::shard::sequence::SequenceDigits;
 use crate::types::WallUs;
 
@@ -67,18 +67,12 @@ impl Template for Json {
         Self { middle: Middle::new(br#"","ApproximateArrivalTimestamp":"#), tail }
     }
 
-    /// Seconds, with as many digits of the milliseconds as matter.
     fn set_arrival(&mut self, arrival: WallUs) {
         let ms = arrival.millis();
-        if !self.middle.turns_to(ms) {
-            return;
+        if self.middle.turns_to(ms) {
+            json::write::time(&mut self.middle.bytes, ms);
+            self.middle.bytes.extend_from_slice(br#","Data":""#);
         }
-        self.middle.bytes.extend_from_slice(itoa::Buffer::new().format(ms / 1_000).as_bytes());
-        let fraction = [b'.', digit(ms / 100), digit(ms / 10), digit(ms)];
-        let digits = fraction.iter().rposition(|byte| *byte != b'0').map_or(0, |last| last + 1);
-        // A point alone says nothing.
-        self.middle.bytes.extend_from_slice(&fraction[..if digits == 1 { 0 } else { digits }]);
-        self.middle.bytes.extend_from_slice(br#","Data":""#);
     }
 
     #[inline]
@@ -89,14 +83,13 @@ impl Template for Json {
         digits.append_to(out);
         out.extend_from_slice(&self.middle.bytes);
         STANDARD.encode_append(record.data, out);
-        out.extend_from_slice(br#"","PartitionKey":""#);
-        json_text(out, record.key);
+        // In streams that spread records by themselves some have none.
+        if !record.key.is_empty() {
+            out.extend_from_slice(br#"","PartitionKey":""#);
+            json::write::inside(out, record.key);
+        }
         out.extend_from_slice(self.tail);
     }
-}
-
-fn digit(n: u64) -> u8 {
-    b'0' + (n % 10) as u8
 }
 
 /// CBOR.
@@ -106,22 +99,20 @@ pub(super) struct Cbor {
 }
 
 impl Template for Cbor {
-    const OPEN: u8 = 0x9f;
-    const CLOSE: u8 = 0xff;
+    const OPEN: u8 = cbor::write::LIST;
+    const CLOSE: u8 = cbor::write::BREAK;
 
     fn new(is_encrypted: bool) -> Self {
         let tail: &[u8] = if is_encrypted { b"\x6eEncryptionType\x63KMS\xff" } else { b"\xff" };
-        Self { middle: Middle::new(b"\x78\x1bApproximateArrivalTimestamp\xc1\x1b"), tail }
+        Self { middle: Middle::new(b"\x78\x1bApproximateArrivalTimestamp"), tail }
     }
 
-    /// Tag 1 and milliseconds, as the Java SDK reads it.
     fn set_arrival(&mut self, arrival: WallUs) {
         let ms = arrival.millis();
-        if !self.middle.turns_to(ms) {
-            return;
+        if self.middle.turns_to(ms) {
+            cbor::write::time(&mut self.middle.bytes, ms);
+            self.middle.bytes.extend_from_slice(b"\x64Data");
         }
-        self.middle.bytes.extend_from_slice(&ms.to_be_bytes());
-        self.middle.bytes.extend_from_slice(b"\x64Data");
     }
 
     #[inline]
@@ -129,10 +120,11 @@ impl Template for Cbor {
         out.extend_from_slice(b"\xbf\x6eSequenceNumber\x78\x38");
         digits.append_to(out);
         out.extend_from_slice(&self.middle.bytes);
-        cbor_head(out, BYTES, record.data.len());
-        out.extend_from_slice(record.data);
-        out.extend_from_slice(b"\x6cPartitionKey");
-        cbor_text(out, record.key);
+        cbor::write::blob(out, record.data);
+        if !record.key.is_empty() {
+            out.extend_from_slice(b"\x6cPartitionKey");
+            cbor::write::text(out, record.key);
+        }
         out.extend_from_slice(self.tail);
     }
 }

@@ -94,8 +94,8 @@ fn query(out: &mut Vec<u8>, query: &str) {
 
 /// All values of a header, joined by commas; each without blanks around it, and with one for several inside.
 fn header<H: Headers + ?Sized>(out: &mut Vec<u8>, head: &Head<'_, H>, name: &str) {
-    // HTTP/2 has the host in a pseudo header of its own.
-    let is_in_target = name == "host" && head.headers.values(name).next().is_none();
+    // HTTP/2 has the host in a pseudo header of its own. The SDK for JavaScript signs it under that name, others as `host`.
+    let is_in_target = name == ":authority" || name == "host" && head.headers.values(name).next().is_none();
     let target = head.authority.filter(|_| is_in_target).map(str::as_bytes);
     for (at, value) in head.headers.values(name).chain(target).enumerate() {
         if at > 0 {
@@ -205,5 +205,11 @@ mod tests {
         assert_eq!(text(|out| header(out, &head, "empty")), "");
         assert_eq!(text(|out| header(out, &head, "missing")), "");
         assert_eq!(text(|out| header(out, &head, "host")), "example:4567");
+        assert_eq!(text(|out| header(out, &head, ":authority")), "example:4567");
+        let headers = [("host", "other")];
+        let head =
+            Head { method: "POST", path: "/", query: None, authority: Some("example:4567"), headers: &headers[..] };
+        assert_eq!(text(|out| header(out, &head, "host")), "other");
+        assert_eq!(text(|out| header(out, &head, ":authority")), "example:4567");
     }
 }

@@ -235,6 +235,11 @@ fn odd_claims_have_their_messages() {
         said(|claim| claim.signed_headers = Cow::Borrowed("x-amz-date")),
         invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     );
+    // This is the host of HTTP/2; it is just not what was signed here.
+    assert_eq!(
+        said(|claim| claim.signed_headers = Cow::Borrowed(":authority;x-amz-date")),
+        invalid(&mismatch().message)
+    );
     let other_key = said(|claim| {
         claim.credential = Cow::Borrowed("AKIDOTHER/20150830/us-east-1/kinesis/aws4_request");
     });

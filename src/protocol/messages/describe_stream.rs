@@ -2,14 +2,14 @@
 
 use super::{Decode, Encode, Operation, StreamSettings, StreamStatus, put_shard, read_code, read_shard, whole};
 use crate::codec::{DecodeError, Reader, Write};
-use crate::limits::{PAGE_MAX, STREAM_NAME_BYTES_MAX};
+use crate::limits::{SHARD_PAGE_MAX, STREAM_NAME_BYTES_MAX};
 use crate::protocol::Opcode;
 use crate::types::{GroupId, HashKey, Offset, ShardNumber, StreamId, WallUs, WorkerId};
 
 /// Asks for a stream and its shards by number.
 ///
 /// ```text
-/// 0 str16 name   then u32 from_shard   u32 limit
+/// 0 str16 name   then u32 from_shard   u32 limit   u8 filter
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescribeStream<'a> {
@@ -17,8 +17,34 @@ pub struct DescribeStream<'a> {
     pub name: &'a str,
     /// Shards with lower numbers are left out; 0 for all.
     pub from_shard: ShardNumber,
-    /// How many shards at most; 0 stands for, and more is capped to, [`PAGE_MAX`].
+    /// How many shards at most; 0 stands for, and more is capped to, [`SHARD_PAGE_MAX`].
     pub limit: u32,
+    /// Which shards.
+    pub filter: ShardFilter,
+}
+
+/// Which shards of a stream are described.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ShardFilter {
+    /// All of them.
+    #[default]
+    All = 0,
+    /// Those that have a range to themselves: what a producer routes by. Damaged ones that are not closed among them.
+    Open = 1,
+    /// The shard with the number `from_shard`, and those that were split or merged from it.
+    Family = 2,
+}
+
+impl ShardFilter {
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::All),
+            1 => Some(Self::Open),
+            2 => Some(Self::Family),
+            _ => None,
+        }
+    }
 }
 
 /// Answers a [`DescribeStream`].
@@ -127,6 +153,7 @@ impl Encode for DescribeStream<'_> {
         out.put_bytes16(self.name.as_bytes());
         out.put_u32(self.from_shard.0);
         out.put_u32(self.limit);
+        out.put_u8(self.filter as u8);
     }
 }
 
@@ -137,6 +164,7 @@ impl<'a> Decode<'a> for DescribeStream<'a> {
                 name: r.str16(STREAM_NAME_BYTES_MAX, "name")?,
                 from_shard: ShardNumber(r.u32("from_shard")?),
                 limit: r.u32("limit")?,
+                filter: read_code(r, "filter", ShardFilter::from_code)?,
             })
         })
     }
@@ -177,7 +205,7 @@ impl<'a> Decode<'a> for DescribeStreamAnswer<'a> {
                 consumers: r.u32("consumers")?,
                 expired_before: WallUs(r.u64("expired_before_us")?),
                 shards: {
-                    let count = r.count32(ShardDescription::BYTES, PAGE_MAX as usize, "shards")?;
+                    let count = r.count32(ShardDescription::BYTES, SHARD_PAGE_MAX as usize, "shards")?;
                     (0..count).map(|_| ShardDescription::read(r)).collect::<Result<_, _>>()?
                 },
                 more: r.bool("more")?,

@@ -44,7 +44,7 @@ pub use credit::Credit;
 pub use delete_stream::{DeleteStream, DeleteStreamAnswer};
 pub use deregister_consumer::{DeregisterConsumer, DeregisterConsumerAnswer};
 pub use describe_consumer::{ConsumerDescription, DescribeConsumer};
-pub use describe_stream::{DescribeStream, DescribeStreamAnswer, ShardDescription, ShardEnd, ShardState};
+pub use describe_stream::{DescribeStream, DescribeStreamAnswer, ShardDescription, ShardEnd, ShardFilter, ShardState};
 pub use get::{Get, ReadState};
 pub use get_metadata::{GetMetadata, GetMetadataAnswer, Tag};
 pub use hello::{Hello, HelloAnswer, Limits};

@@ -279,7 +279,11 @@ const SHARD: &str = "02000000 0900000000000000 00000000000000000000000000000000 
 /// Goal: descriptions are encoded as committed.
 #[test]
 fn describe_stream() {
-    check(&DescribeStream { name: "s", from_shard: ShardNumber(2), limit: 10 }, "0100 73 02000000 0a000000");
+    check(
+        &DescribeStream { name: "s", from_shard: ShardNumber(2), limit: 10, filter: ShardFilter::Open },
+        "0100 73 02000000 0a000000 01",
+    );
+    assert_eq!(refused::<DescribeStream<'static>>("0100 73 02000000 0a000000 03"), "filter");
     let shard = ShardDescription {
         number: ShardNumber(2),
         group: GroupId(9),
@@ -468,7 +472,7 @@ fn stats() {
 fn the_largest_args_fit() {
     use crate::limits::{
         ARGS_BYTES_MAX, ENCRYPTION_KEY_BYTES_MAX, LEASE_RENEWALS_MAX, PAGE_MAX, POLICY_BYTES_MAX,
-        PUT_KEYED_RECORDS_MAX, SCALE_STEPS_MAX, STAT_NAME_BYTES_MAX, STATS_MAX, STORE_KEY_BYTES_MAX,
+        PUT_KEYED_RECORDS_MAX, SCALE_STEPS_MAX, SHARD_PAGE_MAX, STAT_NAME_BYTES_MAX, STATS_MAX, STORE_KEY_BYTES_MAX,
         STORE_OWNER_BYTES_MAX, STORE_PAGE_MAX, STORE_SPACE_BYTES_MAX, STORE_VALUE_BYTES_MAX, STREAM_NAME_BYTES_MAX,
         TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX, TAGS_MAX,
     };
@@ -488,10 +492,37 @@ fn the_largest_args_fit() {
     let lease = Lease { token: 1, ttl_ms: 1, remaining_ms: 1, owner: &owner };
     let item = StoreItem { version: 1, key: &key, value: &[0; STORE_VALUE_BYTES_MAX], lease: Some(lease) };
     let stat_name = "n".repeat(STAT_NAME_BYTES_MAX);
+    let shard = ShardDescription {
+        number: ShardNumber(0),
+        group: GroupId(1),
+        hash_start: HashKey(0),
+        hash_end: HashKey(0),
+        worker: WorkerId(0),
+        state: ShardState::Open,
+        parent: None,
+        adjacent_parent: None,
+        created: ARRIVAL,
+        closed: None,
+    };
+    let description = DescribeStreamAnswer {
+        stream: StreamId(1),
+        name: &name,
+        status: StreamStatus::Active,
+        created: ARRIVAL,
+        settings: SETTINGS,
+        catalogue_version: 1,
+        open_shards: 1,
+        scaling_target: 0,
+        consumers: 0,
+        expired_before: ARRIVAL,
+        shards: vec![shard; SHARD_PAGE_MAX as usize],
+        more: true,
+    };
     for bytes in [
         PutKeyed { stream: &name, record_count: PUT_KEYED_RECORDS_MAX, hash_keys }.encoded_bytes(),
         PutKeyedAnswer { durability: Durability::Fsync, results }.encoded_bytes(),
         ListStreamsAnswer { streams: vec![stream; PAGE_MAX as usize], more: true }.encoded_bytes(),
+        description.encoded_bytes(),
         StatsAnswer { stats: vec![Stat { name: &stat_name, value: 1 }; STATS_MAX] }.encoded_bytes(),
         ScaleStreamAnswer { open_shards: 1, catalogue_version: 1, steps: vec![step; SCALE_STEPS_MAX] }.encoded_bytes(),
         GetMetadataAnswer { tags, encryption_key: &encryption, monitoring: 0, policy: &policy }.encoded_bytes(),

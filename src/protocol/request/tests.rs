@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::super::messages::{
-    CapacityMode, CustomLimits, Distribution, Expect, HashKeys, MetadataChange, Renewal, SettingsChange, Start,
-    StreamLimits, Tag,
+    CapacityMode, CustomLimits, Distribution, Expect, HashKeys, MetadataChange, Renewal, SettingsChange, ShardFilter,
+    Start, StreamLimits, Tag,
 };
 use super::*;
 use crate::types::{GroupId, HashKey, Offset, ShardNumber, WorkerId};
@@ -35,7 +35,7 @@ fn each(scratch: &mut Vec<u8>) -> Vec<Request<'_>> {
         Request::UpdateStream(UpdateStream { name, settings }),
         Request::DeleteStream(DeleteStream { name, enforce_consumer_deletion: true }),
         Request::ListStreams(ListStreams { after: name, limit: 5 }),
-        Request::DescribeStream(DescribeStream { name, from_shard: shard, limit: 5 }),
+        Request::DescribeStream(DescribeStream { name, from_shard: shard, limit: 5, filter: ShardFilter::All }),
         Request::SplitShard(SplitShard { stream: name, shard, at: HashKey(5) }),
         Request::MergeShards(MergeShards { stream: name, shard, adjacent: ShardNumber(2) }),
         Request::ScaleStream(ScaleStream { stream: name, target: 4, plan_only: true }),

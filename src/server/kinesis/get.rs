@@ -6,8 +6,9 @@ use super::call::{Call, Reply, invalid};
 use super::notes::is_encrypted;
 use super::put::dry_run;
 use super::start::readable;
-use crate::catalog::{Shard, Status};
+use crate::catalog::{HashRange, Shard, Status};
 use crate::engine::read::ReadError;
+use crate::kinesis::Encoding;
 use crate::kinesis::error::Error;
 use crate::kinesis::input::Input;
 use crate::kinesis::iterator::Position;
@@ -15,18 +16,22 @@ use crate::kinesis::records::{self, After, ChildShard, GET_RECORDS_MAX, Page, Wr
 use crate::limits::GET_RECORDS_BYTES_MAX;
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
+use crate::runtime::local::Permit;
 use crate::server::failure::Failure;
 use crate::server::outbox::Body;
 use crate::server::subscription;
 use crate::server::worker::{Got, Via, Worker};
 use crate::types::{GroupId, Offset, ShardNumber, WallUs};
 
+/// Frames that a get asks for first.
+const FIRST_BYTES: u32 = 1 << 20;
+
 /// A shard to go on with, as an answer names it.
 #[derive(Debug)]
 pub(super) struct Child {
     shard: ShardNumber,
     parents: Vec<ShardNumber>,
-    range: crate::catalog::HashRange,
+    range: HashRange,
 }
 
 impl From<Shard> for Child {
@@ -48,23 +53,27 @@ pub(super) async fn children<R: Runtime>(worker: &Rc<Worker<R>>, group: GroupId)
 }
 
 /// Appends records as they were read.
-pub(super) fn write_body<R: Runtime>(
+pub(super) fn write_bodies<R: Runtime>(
     out: &mut Vec<u8>,
-    encoding: crate::kinesis::Encoding,
+    encoding: Encoding,
     page: &Page,
-    body: &Body<R>,
+    bodies: &[Body<R>],
 ) -> Written {
-    match body {
-        Body::Empty => write_records(out, encoding, page, std::iter::empty()),
-        Body::Copied(bytes) => write_records(out, encoding, page, std::iter::once(&bytes[..])),
-        Body::Frames(slices) => write_records(out, encoding, page, slices.iter().map(|slice| &slice[..])),
+    let mut slices: Vec<&[u8]> = Vec::new();
+    for body in bodies {
+        match body {
+            Body::Empty => {}
+            Body::Copied(bytes) => slices.push(bytes),
+            Body::Frames(frames) => slices.extend(frames.iter().map(|slice| &slice[..])),
+        }
     }
+    write_records(out, encoding, page, slices.into_iter())
 }
 
 /// Appends what stands behind the records; `children` at the end of the shard, else how to go on.
 pub(super) fn write_end(
     out: &mut Vec<u8>,
-    encoding: crate::kinesis::Encoding,
+    encoding: Encoding,
     behind_ms: u64,
     children: Option<&[Child]>,
     after: After<'_>,
@@ -84,6 +93,15 @@ pub(super) fn behind_ms(state: &ReadState, next: Offset, last_arrival: Option<Wa
         Some(arrival) if next < state.end_offset => state.wall.millis().saturating_sub(arrival.millis()),
         _ => 0,
     }
+}
+
+/// What was read, a piece after the other.
+struct Read<R: Runtime> {
+    bodies: Vec<Body<R>>,
+    /// Where the reader stands after the last one.
+    state: ReadState,
+    /// The connection's turn to make an answer of it.
+    _turn: Option<Permit>,
 }
 
 /// What is to be read.
@@ -120,7 +138,7 @@ impl<R: Runtime> Call<'_, R> {
                 Err(failure) => return Err(self.error(&failure, &about)),
             }
         };
-        let Got { body, state, _turn } = got;
+        let Read { bodies, state, _turn } = got;
         let page = Page {
             created,
             shard: position.shard,
@@ -131,8 +149,8 @@ impl<R: Runtime> Call<'_, R> {
         };
         let mut out = Vec::new();
         records::begin(&mut out, self.encoding);
-        let written = write_body(&mut out, self.encoding, &page, &body);
-        drop(body);
+        let written = write_bodies(&mut out, self.encoding, &page, &bodies);
+        drop(bodies);
         let is_end = state.end_of_shard && written.next == state.next_offset;
         let children = if is_end { Some(children(self.worker, position.group).await) } else { None };
         if children.as_ref().is_some_and(Vec::is_empty) {
@@ -145,9 +163,29 @@ impl<R: Runtime> Call<'_, R> {
         Ok(Reply::Body(out))
     }
 
-    async fn read(&self, position: &Position, from: Offset, limit: u32, wait_ms: u32) -> Result<Got<R>, Failure> {
+    /// Reads as much as one answer takes: first what there is for a reader who keeps up, then, if there is more, the rest. So
+    /// little room is taken for those who keep up, which is nearly always nearly all.
+    async fn read(&self, position: &Position, from: Offset, limit: u32, wait_ms: u32) -> Result<Read<R>, Failure> {
+        let group = position.group;
         let turn = async || self.turns.take().await;
-        self.worker.get(position.group, from, GET_RECORDS_BYTES_MAX, wait_ms, Via::Records { limit }, turn).await
+        let via = Via::Records { limit, is_more: false };
+        let Got { body, mut state, _turn: mut turn } =
+            self.worker.get(group, from, FIRST_BYTES, wait_ms, via, turn).await?;
+        let (next, count) = (state.next_offset, state.next_offset.0 - from.0);
+        let left_bytes = GET_RECORDS_BYTES_MAX.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        let left = u32::try_from(u64::from(limit).saturating_sub(count)).unwrap_or(0);
+        let is_all = body.is_empty() || next >= state.end_offset;
+        let mut bodies = vec![body];
+        if !is_all && left > 0 && left_bytes > 0 {
+            let via = Via::Records { limit: left, is_more: true };
+            let same_turn = async || turn.take();
+            // What was read is good; an error meets the next call.
+            if let Ok(more) = self.worker.get(group, next, left_bytes, 0, via, same_turn).await {
+                bodies.push(more.body);
+                (state, turn) = (more.state, more._turn);
+            }
+        }
+        Ok(Read { bodies, state, _turn: turn })
     }
 
     /// The shard that an iterator stands in, as it is now.

@@ -21,13 +21,16 @@ struct Until<T> {
     until: WallUs,
 }
 
+/// By stream and name.
+type Deregistered = BTreeMap<(StreamId, String), Until<Rc<Consumer>>>;
+
 /// The statuses that are not the catalogue's.
 #[derive(Debug)]
 pub struct Passing {
     delay_us: u64,
     updated: RefCell<BTreeMap<StreamId, WallUs>>,
     deleted: RefCell<BTreeMap<String, Until<Rc<Stream>>>>,
-    deregistered: RefCell<BTreeMap<(StreamId, String), Until<Rc<Consumer>>>>,
+    deregistered: RefCell<Deregistered>,
 }
 
 impl Passing {

@@ -12,6 +12,7 @@ use crate::kinesis::input::Input;
 use crate::kinesis::put::{self, Scan, Sink, Unusual};
 use crate::kinesis::records::{PutResult, Stored, write_put_record, write_put_records};
 use crate::runtime::Runtime;
+use crate::server::failure::Failure;
 use crate::server::router::{Fate, Routed, Router, Taker};
 use crate::shard::sequence::SequenceNumber;
 use crate::types::{HashKey, ShardNumber, WallUs};
@@ -64,6 +65,10 @@ struct Ready {
 /// Feeds the router, and sees to it that no record is larger than the stream allows.
 struct Feed<'a, R: Runtime> {
     router: Router<'a, R>,
+    /// Whether records find their shards by their keys.
+    is_by_key: bool,
+    /// The hash keys of the records to come, last one first, if they were computed side by side.
+    hashes: Vec<HashKey>,
     bytes_max: usize,
     /// The first one that is.
     too_large: Option<usize>,
@@ -75,7 +80,8 @@ impl<R: Runtime> Sink for Feed<'_, R> {
         if bytes > self.bytes_max && self.too_large.is_none() {
             self.too_large = Some(bytes);
         }
-        self.router.record(key, explicit_hash.map(HashKey), data_len)
+        let hash = self.hashes.pop().or(explicit_hash.map(HashKey));
+        self.router.record(key, hash, data_len)
     }
 }
 
@@ -118,7 +124,8 @@ impl<R: Runtime> Call<'_, R> {
         let note = |place: u32, taker: Taker, fate: Fate<'_>| {
             outcomes[place as usize] = match fate {
                 Fate::Stored { offset, arrival } => Outcome::Stored(stored(taker, offset, arrival)),
-                Fate::Throttled => Outcome::Throttled(taker.number),
+                // A disk that does not keep up: clients are to slow down, as for a rate.
+                Fate::Throttled | Fate::Failed(Failure::Overloaded) => Outcome::Throttled(taker.number),
                 Fate::Failed(_) => Outcome::Failed,
             };
         };
@@ -144,7 +151,14 @@ impl<R: Runtime> Call<'_, R> {
     fn ready(&self, which: put::Call, body: &[u8]) -> Result<Ready, Error> {
         let fast = self.front.scratch(|scratch| {
             let scan = put::scan(which, self.encoding, body, scratch)?;
-            match self.route(&scanned(&scan), |feed| Ok(scan.feed(feed)?)) {
+            let feed_all = |feed: &mut Feed<'_, R>| {
+                if feed.is_by_key {
+                    scan.hash_keys(&mut feed.hashes);
+                    feed.hashes.reverse();
+                }
+                Ok(scan.feed(feed)?)
+            };
+            match self.route(&scanned(&scan), feed_all) {
                 Err(Refusal::Unusual) => None,
                 Err(Refusal::Error(error)) => Some(Err(error)),
                 Ok(ready) => Some(Ok(ready)),
@@ -209,7 +223,13 @@ impl<R: Runtime> Call<'_, R> {
             check_ordering(text, self.now(), &about)?;
         }
         let router = Router::new(self.worker, stream, request.bytes);
-        let mut feed = Feed { router, bytes_max: stream.settings.record_bytes_max as usize, too_large: None };
+        let mut feed = Feed {
+            router,
+            is_by_key: stream.settings.distribution == Distribution::PartitionKey,
+            hashes: Vec::new(),
+            bytes_max: stream.settings.record_bytes_max as usize,
+            too_large: None,
+        };
         feed_all(&mut feed)?;
         if let Some(bytes) = feed.too_large {
             let max = feed.bytes_max;

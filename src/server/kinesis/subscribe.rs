@@ -12,7 +12,7 @@ use futures_lite::future;
 
 use super::call::{Call, Reply, shard_number};
 use super::failure::{self, About};
-use super::get::{Child, behind_ms, children, write_body, write_end};
+use super::get::{Child, behind_ms, children, write_bodies, write_end};
 use super::notes::is_encrypted;
 use super::put::dry_run;
 use super::start::{Wish, readable};
@@ -203,7 +203,8 @@ impl<R: Runtime> Pushing<R> {
         let mut out = Vec::new();
         event(&mut out, self.encoding, "SubscribeToShardEvent", |out| {
             records::begin(out, self.encoding);
-            let Written { next, last, last_arrival, .. } = write_body(out, self.encoding, &self.page, &got.body);
+            let Written { next, last, last_arrival, .. } =
+                write_bodies(out, self.encoding, &self.page, std::slice::from_ref(&got.body));
             self.last = last.or(self.last);
             self.page.from = next;
             let behind = behind_ms(&got.state, next, last_arrival);

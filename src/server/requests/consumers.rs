@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::streams::{version, wrong};
 use super::{Requests, page, translate};
 use crate::catalog::{ShardMetrics, Stream, Tags};
+use crate::limits::PAGE_MAX;
 use crate::protocol::Opcode;
 use crate::protocol::messages::{
     DeregisterConsumer, DeregisterConsumerAnswer, DescribeConsumer, GetMetadata, GetMetadataAnswer, ListConsumers,
@@ -72,7 +73,7 @@ impl<R: Runtime> Requests<R> {
     }
 
     pub(super) fn list_consumers(&self, list: &ListConsumers<'_>, correlation: u64) {
-        let limit = page(list.limit);
+        let limit = page(list.limit, PAGE_MAX);
         let found = self.with_stream(list.stream, |stream| {
             let after = stream.consumers().filter(|consumer| consumer.name.as_str() > list.after);
             let mut consumers: Vec<_> = after.take(limit + 1).map(translate::consumer).collect();

@@ -2,13 +2,13 @@
 
 use super::{Requests, page, translate};
 use crate::catalog::plan::{Plan, Step};
-use crate::catalog::{CatalogError, ReshardOp, Tags};
-use crate::limits::SHARDS_PER_STREAM_MAX;
+use crate::catalog::{self, CatalogError, ReshardOp, Tags};
+use crate::limits::{PAGE_MAX, SHARD_PAGE_MAX, SHARDS_PER_STREAM_MAX};
 use crate::protocol::Opcode;
 use crate::protocol::messages::{
     CreateStream, CreateStreamAnswer, DeleteStream, DeleteStreamAnswer, DescribeStream, DescribeStreamAnswer,
     ListStreams, ListStreamsAnswer, MergeShards, MoveShard, MoveShardAnswer, ReshardAnswer, ScaleKind, ScaleStep,
-    ScaleStream, ScaleStreamAnswer, SplitShard, StreamSummary, UpdateStream, UpdateStreamAnswer,
+    ScaleStream, ScaleStreamAnswer, ShardFilter, SplitShard, StreamSummary, UpdateStream, UpdateStreamAnswer,
 };
 use crate::runtime::Runtime;
 use crate::server::admin::plan_of;
@@ -23,7 +23,7 @@ fn count(n: usize) -> u32 {
 impl<R: Runtime> Requests<R> {
     pub(super) fn list_streams(&self, list: &ListStreams<'_>, correlation: u64) {
         let catalog = self.worker.catalog.borrow();
-        let limit = page(list.limit);
+        let limit = page(list.limit, PAGE_MAX);
         let after = (!list.after.is_empty()).then_some(list.after);
         let mut streams: Vec<_> = catalog
             .streams_after(after)
@@ -46,12 +46,27 @@ impl<R: Runtime> Requests<R> {
             let failure = Failure::StreamUnknown(describe.name.to_owned());
             return self.fail(Opcode::DescribeStream, correlation, &failure);
         };
-        let limit = page(describe.limit);
-        let from = stream.shards().partition_point(|shard| shard.number < describe.from_shard);
-        let known = stream.shards()[from..].iter().filter(|shard| shard.is_readable() || shard.is_pending());
-        let mut shards: Vec<_> = known.take(limit + 1).map(|shard| translate::shard(&self.worker, shard)).collect();
-        let more = shards.len() > limit;
-        shards.truncate(limit);
+        let limit = page(describe.limit, SHARD_PAGE_MAX);
+        let from = describe.from_shard;
+        let first = stream.shards().partition_point(|shard| shard.number < from);
+        let known = stream.shards()[first..].iter().filter(|shard| shard.is_readable() || shard.is_pending());
+        let mut listed: Vec<_> = match describe.filter {
+            ShardFilter::All => known.take(limit + 1).collect(),
+            ShardFilter::Family => {
+                let is_family = |shard: &&catalog::Shard| shard.number == from || shard.parents().any(|p| p == from);
+                known.filter(is_family).take(limit + 1).collect()
+            }
+            // Closed ones are not even looked at: there may be many.
+            ShardFilter::Open => {
+                let open = stream.open_shards().filter(|shard| shard.number >= from);
+                let mut open: Vec<_> = open.collect();
+                open.sort_unstable_by_key(|shard| shard.number);
+                open
+            }
+        };
+        let more = listed.len() > limit;
+        listed.truncate(limit);
+        let shards = listed.into_iter().map(|shard| translate::shard(&self.worker, shard)).collect();
         let answer = DescribeStreamAnswer {
             stream: stream.id,
             name: &stream.name,

@@ -36,6 +36,8 @@ pub enum Via {
     Records {
         /// How many.
         limit: u32,
+        /// Whether this goes on with a call that was let through.
+        is_more: bool,
     },
     /// A push that shares the bytes of those who call.
     Shared,
@@ -195,8 +197,8 @@ impl<R: Runtime> Worker<R> {
         };
         let frames = match via {
             Via::Call => shard.get(from, bytes_max as usize).await.map_err(failed)?,
-            Via::Records { limit } => {
-                shard.get_records(from, bytes_max as usize, limit.into()).await.map_err(failed)?
+            Via::Records { limit, is_more } => {
+                shard.get_records(from, bytes_max as usize, limit.into(), is_more).await.map_err(failed)?
             }
             Via::Shared => shard.push(from, bytes_max as usize).await.map_err(failed)?,
             Via::Pipe(held) => {

@@ -101,10 +101,10 @@ impl SequenceDigits {
 const fn decimal(n: u32) -> u64 {
     // Two lanes of 32 bits below 10^4; 10486 / 2^20 is 1/100, exact there.
     let fours = (n / 10_000) as u64 | ((n % 10_000) as u64) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     // Four lanes of 16 bits below 100; 103 / 2^10 is 1/10, exact there.
     let twos = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
     (tens | (twos - tens * 10) << 8).swap_bytes()
 }
 

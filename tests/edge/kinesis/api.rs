@@ -6,11 +6,14 @@ use std::io::IoSlice;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, BytesMut};
+use hmac::{Hmac, Mac};
 use millstream::kinesis::Encoding;
+use millstream::kinesis::date::Moment;
 use millstream::runtime::{Reactor, ReadHalf, WriteHalf};
 use millstream::server::node::{KinesisOptions, Options};
-use millstream::sim::{SimReadHalf, SimWriteHalf};
+use millstream::sim::{SimReadHalf, SimRuntime, SimWriteHalf};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::cbor;
 use crate::world::World;
@@ -58,13 +61,16 @@ pub struct Api {
     write: SimWriteHalf,
     buffer: BytesMut,
     pub encoding: Encoding,
+    rt: SimRuntime,
+    /// Access key and secret that requests are signed with.
+    pub key: Option<(&'static str, &'static str)>,
 }
 
 impl Api {
     pub async fn open(world: &World, encoding: Encoding) -> Self {
         let addr = world.options.kinesis.as_ref().unwrap().listen;
         let (read, write) = world.rt().connect(addr).await.unwrap();
-        Self { read, write, buffer: BytesMut::new(), encoding }
+        Self { read, write, buffer: BytesMut::new(), encoding, rt: world.rt(), key: None }
     }
 
     async fn send(&mut self, operation: &str, input: &Value) {
@@ -73,12 +79,16 @@ impl Api {
             Encoding::Json => body = input.to_string().into_bytes(),
             Encoding::Cbor => cbor::encode(input, "", &mut body),
         }
-        let head = format!(
+        let mut head = format!(
             "POST / HTTP/1.1\r\nHost: node:4567\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\nContent-Type: {}\r\n\
-             Content-Length: {}\r\n\r\n",
+             Content-Length: {}\r\n",
             self.encoding.content_type(),
             body.len()
         );
+        if let Some(key) = self.key {
+            head += &sign(key, Moment::of(self.rt.wall()), operation, &body);
+        }
+        head += "\r\n";
         self.write.write_all(&mut [IoSlice::new(head.as_bytes()), IoSlice::new(&body)]).await.unwrap();
     }
 
@@ -189,6 +199,31 @@ impl Api {
         assert_eq!((first.kind.as_str(), &first.body), ("initial-response", &json!({})));
         Ok(events)
     }
+}
+
+/// The headers that sign a request.
+fn sign((id, secret): (&str, &str), now: Moment, operation: &str, body: &[u8]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mac = |key: &[u8], text: &str| {
+        Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(text).finalize().into_bytes().to_vec()
+    };
+    let date = now.basic().to_string();
+    let scope = format!("{}/eu-west-1/kinesis/aws4_request", &date[..8]);
+    let signed = "host;x-amz-date;x-amz-target";
+    let canonical = format!(
+        "POST\n/\n\nhost:node:4567\nx-amz-date:{date}\nx-amz-target:Kinesis_20131202.{operation}\n\n{signed}\n{}",
+        hex(&Sha256::digest(body))
+    );
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in scope.split('/') {
+        key = mac(&key, part);
+    }
+    let signature = hex(&mac(&key, &text));
+    format!(
+        "X-Amz-Date: {date}\r\nAuthorization: AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, \
+         Signature={signature}\r\n"
+    )
 }
 
 fn decode(encoding: Encoding, bytes: &[u8]) -> Value {

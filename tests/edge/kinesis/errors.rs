@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use super::api::{ACCOUNT, Api, arn, text};
 use super::both;
 
-/// Goal: every operation on a stream says that there is none, and refuses what breaks the model, in both encodings.
-#[test]
-fn every_operation_refuses() {
+/// Operation, an input that names no stream there is, a member that is then set to what breaks the model.
+pub fn table() -> Vec<(&'static str, Value, Value)> {
     let kms = |stream: &str| json!({"StreamName": stream, "EncryptionType": "KMS", "KeyId": "k"});
     let metrics = |stream: &str| json!({"StreamName": stream, "ShardLevelMetrics": ["ALL"]});
     let by_arn = |more: Value| {
@@ -18,8 +17,7 @@ fn every_operation_refuses() {
     let resource = || json!({"ResourceARN": arn("none")});
     let consumer = format!("{}/consumer/c:1", arn("none"));
     let mode = json!({"StreamMode": "ON_DEMAND"});
-    // Operation, an input that names no stream there is, a member that is then set to what breaks the model.
-    let table = [
+    vec![
         ("AddTagsToStream", json!({"StreamName": "none", "Tags": {"a": "b"}}), json!({"Tags": {}})),
         ("CreateStream", Value::Null, json!({"StreamName": "a b"})),
         (
@@ -94,7 +92,13 @@ fn every_operation_refuses() {
             json!({"RecordDistributionStrategy": "x"}),
         ),
         ("UpdateStreamWarmThroughput", by_arn(json!({"WarmThroughputMiBps": 1})), json!({"WarmThroughputMiBps": -1})),
-    ];
+    ]
+}
+
+/// Goal: every operation on a stream says that there is none, and refuses what breaks the model, in both encodings.
+#[test]
+fn every_operation_refuses() {
+    let table = table();
     both(async |world, encoding| {
         let mut api = Api::open(world, encoding).await;
         for (operation, missing, broken) in &table {

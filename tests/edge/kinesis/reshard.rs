@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream::protocol::messages::{MoveShard, ShardState};
+use millstream::types::WorkerId;
 use serde_json::{Value, json};
 
 use super::api::{ACCOUNT, Api, arn, data, list, text};
@@ -21,7 +23,7 @@ async fn read_lineage(api: &mut Api, stream: &str) -> Vec<String> {
     while let Some(shard) = waiting.pop() {
         let mut iterator = api.iterator(stream, &shard, "TRIM_HORIZON").await;
         loop {
-            let got = api.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": 3})).await;
+            let got = api.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": 7})).await;
             all.extend(data(&got));
             assert_ne!(got.get("NextShardIterator").is_some(), got.get("ChildShards").is_some());
             if let Some(next) = got.get("NextShardIterator") {
@@ -105,6 +107,61 @@ fn split_and_merge() {
             let iterator = text(&api.ok("GetShardIterator", at_end).await["ShardIterator"]);
             let got = api.ok("GetRecords", json!({"ShardIterator": iterator})).await;
             assert!(list(&got["Records"]).is_empty() && got.get("NextShardIterator").is_none(), "{kind}");
+        }
+    });
+}
+
+/// Goal: records that are put while shards split, merge and move are stored once each, and keep the order of their keys; who
+/// reads follows them.
+#[test]
+fn puts_go_on_meanwhile() {
+    both(async |world, encoding| {
+        let mut admin = Api::open(world, encoding).await;
+        admin.create("s", 2).await;
+        let done = std::cell::Cell::new(false);
+        let putting = async |writer: usize| {
+            let mut api = Api::open(world, encoding).await;
+            let mut round = 0;
+            while !done.get() || round < 5 {
+                let record = |n: usize| {
+                    let data = super::api::base64(format!("{writer}.{n}.{round:04}"));
+                    json!({"PartitionKey": format!("{writer}.{n}"), "Data": data})
+                };
+                let records: Vec<_> = (0..25).map(record).collect();
+                let put = api.ok("PutRecords", json!({"StreamName": "s", "Records": records})).await;
+                assert_eq!(put["FailedRecordCount"], 0, "{put}");
+                round += 1;
+            }
+            round
+        };
+        let changing = async {
+            let mut native = world.worker(0).await;
+            for target in [4, 2, 3] {
+                let scale = json!({"StreamName": "s", "TargetShardCount": target, "ScalingType": "UNIFORM_SCALING"});
+                admin.ok("UpdateShardCount", scale).await;
+                for (number, to) in [(0, 2), (1, 0), (0, 1)] {
+                    let mut open =
+                        native.describe("s").await.into_iter().filter(|shard| shard.state == ShardState::Open);
+                    let shard = open.nth(number).expect("there are two at least");
+                    if shard.worker != WorkerId(to) {
+                        let change = MoveShard { stream: "s", shard: shard.number, to: WorkerId(to) };
+                        native.call(&change, &[]).await.answer::<MoveShard<'_>>().unwrap().unwrap();
+                    }
+                }
+            }
+            done.set(true);
+        };
+        let writers = futures_lite::future::zip(putting(0), putting(1));
+        let ((first, second), ()) = futures_lite::future::zip(writers, changing).await;
+        let read = read_lineage(&mut Api::open(world, encoding).await, "s").await;
+        assert_eq!(read.len(), 25 * (first + second));
+        for writer in 0..2 {
+            for n in 0..25 {
+                let prefix = format!("{writer}.{n}.");
+                let of_key: Vec<_> = read.iter().filter(|data| data.starts_with(&prefix)).collect();
+                assert_eq!(of_key.len(), if writer == 0 { first } else { second });
+                assert!(of_key.is_sorted(), "{of_key:?}");
+            }
         }
     });
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use millstream::kinesis::Encoding;
+use millstream::protocol::messages::MoveShard;
 use millstream::runtime::Reactor;
+use millstream::types::{ShardNumber, WorkerId};
 use serde_json::{Value, json};
 
 use super::api::{Answer, Api, Event, Events, arn, data, error, list, text};
@@ -181,6 +183,42 @@ fn shard_ends() {
         assert_eq!(children[1]["ParentShards"], json!(["shardId-000000000000"]));
         assert_eq!(children[1]["HashKeyRange"]["StartingHashKey"], "1000");
         assert!(events.next().await.is_none());
+    });
+}
+
+/// Goal: when its shard moves to another worker a subscription ends in good order, and begins again at once; iterators go on.
+#[test]
+fn shards_move() {
+    both(async |world, encoding| {
+        let mut api = Api::open(world, encoding).await;
+        api.create("s", 1).await;
+        api.put("s", "k", "first").await;
+        let arn = consumer(&mut api, "s", "a").await;
+        let mut native = world.worker(0).await;
+        let iterator = api.iterator("s", "0", "TRIM_HORIZON").await;
+        for to in [1, 2, 0] {
+            let home = native.describe("s").await[0].worker;
+            let to = WorkerId((home.0 + to) % 3);
+            if to == home {
+                continue;
+            }
+            let mut events = subscribe(world, encoding, &arn, json!({"Type": "TRIM_HORIZON"})).await.unwrap();
+            let event = records(&mut events).await;
+            let change = MoveShard { stream: "s", shard: ShardNumber(0), to };
+            native.call(&change, &[]).await.answer::<MoveShard<'_>>().unwrap().unwrap();
+            while let Some(event) = events.next().await {
+                assert!(!event.is_exception, "{event:?}");
+            }
+            let after = json!({
+                "Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": event.body["ContinuationSequenceNumber"],
+            });
+            let mut events = subscribe(world, encoding, &arn, after).await.unwrap();
+            api.put("s", "k", "next").await;
+            assert_eq!(data(&records(&mut events).await.body), ["next"]);
+            assert_eq!(data(&api.ok("GetRecords", json!({"ShardIterator": iterator})).await)[0], "first");
+            drop(events);
+            world.rt().sleep(Duration::from_secs(6)).await;
+        }
     });
 }
 

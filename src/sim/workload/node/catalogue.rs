@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::{STREAM, ShardSlot, World, allow};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::{
-    CreateStream, DeleteStream, DescribeStream, ListStreams, SettingsChange, ShardDescription, StreamStatus,
+    CreateStream, DeleteStream, DescribeStream, ListStreams, SettingsChange, ShardDescription, ShardFilter,
+    StreamStatus,
 };
 use crate::runtime::Reactor;
 use crate::sim::SimRuntime;
@@ -47,7 +48,8 @@ impl World {
         if let Err(refusal) = message.answer::<CreateStream<'_>>().expect("well-formed") {
             allow(&owned(refusal), &[ErrorCode::StreamExists, ErrorCode::Draining]);
         }
-        let describe = DescribeStream { name: STREAM, from_shard: ShardNumber(0), limit: 100 };
+        let describe =
+            DescribeStream { name: STREAM, from_shard: ShardNumber(0), limit: 100, filter: ShardFilter::All };
         let number = connection.send(&describe, &[]).await?;
         let message = connection.receive(number).await?;
         let Ok(stream) = message.answer::<DescribeStream<'_>>().expect("well-formed") else { return Ok(false) };

@@ -79,7 +79,8 @@ pub(super) struct RunArgs {
     /// Address of the node.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4566", conflicts_with = "start_node")]
     node: String,
-    /// Instead of a node: an endpoint that speaks the Kinesis API, as http://127.0.0.1:4567. Consumers poll then.
+    /// Instead of a node: an endpoint that speaks the Kinesis API, as http://127.0.0.1:4567. Consumers poll then,
+    /// unless --read push is given: then they are registered, and SubscribeToShard brings the records.
     /// Credentials and region come from the environment, as AWS_ACCESS_KEY_ID; without them requests are signed with
     /// made-up ones.
     #[arg(long, value_name = "URL", conflicts_with_all = ["node", "start_node", "auth_token_file"])]

@@ -6,8 +6,10 @@
 //! - **Nothing is sent twice.** A resend would hide what the endpoint refused, and could store records of a key out of order.
 //!   A record that an answer refuses is reported as failed, by its own error code; all of a request that fails share its
 //!   fate.
-//! - **Getting**: GetShardIterator, then GetRecords at an interval. The API has no way to wait for records;
-//!   SubscribeToShard is not driven.
+//! - **Getting**: GetShardIterator, then GetRecords at an interval; or pushed: SubscribeToShard, again and again, each
+//!   subscription going on where the one before it ended. The API has no way to wait for records.
+//! - **Consumers that are pushed to** are registered: the n-th consumer of each shard shares one of the run's own, which goes
+//!   with the stream.
 //! - Connections are kept and used again: as many as there are requests at a time.
 //!
 //! Credentials come from `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; without them requests are
@@ -15,23 +17,30 @@
 
 mod api;
 mod consumer;
+mod events;
 mod messages;
 mod producer;
+mod push;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::api::Api;
 pub use self::consumer::KinesisConsumer;
+use self::consumer::PollConsumer;
 use self::messages::{
-    CreateStream, DeleteStream, Empty, ListShards, ListShardsAnswer, StreamName, StreamSummaryAnswer, shard_number,
+    ConsumerArn, CreateStream, DeleteStream, DescribeStreamConsumerAnswer, Empty, ListShards, ListShardsAnswer,
+    RegisterStreamConsumer, RegisterStreamConsumerAnswer, StreamName, StreamSummaryAnswer, shard_number,
 };
 pub use self::producer::KinesisProducer;
+use self::push::PushConsumer;
 use super::{Done, Driver, Failure, From, ServerInfo, StreamSpec, Target};
-use crate::workload::{Batch, Read};
+use crate::workload::{Batch, Read, ReadMode};
 
 /// How long a call about a stream may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -58,11 +67,57 @@ pub fn host_and_port(url: &str) -> Result<String, Failure> {
 /// An endpoint.
 pub struct Kinesis {
     api: Rc<Api>,
+    /// Begins the names of its registered consumers.
+    name: String,
+    /// By stream: the consumers registered so far, and how many of them each shard uses.
+    registered: RefCell<BTreeMap<String, Registered>>,
+}
+
+#[derive(Default)]
+struct Registered {
+    arns: Vec<String>,
+    used: BTreeMap<u32, usize>,
 }
 
 impl Kinesis {
     async fn summary(&self, name: &str) -> Result<StreamSummaryAnswer, Failure> {
         self.api.call("DescribeStreamSummary", &StreamName { stream_name: name }, CALL_TIMEOUT).await
+    }
+
+    /// The consumer that reads `shard` next: one that does not read it yet, else a new one.
+    async fn registered(&self, stream: &str, shard: u32) -> Result<String, Failure> {
+        let place = {
+            let mut registered = self.registered.borrow_mut();
+            let used = registered.entry(stream.to_owned()).or_default().used.entry(shard).or_default();
+            *used += 1;
+            *used - 1
+        };
+        let known = |place: usize| self.registered.borrow().get(stream)?.arns.get(place).cloned();
+        if let Some(arn) = known(place) {
+            return Ok(arn);
+        }
+        let stream_arn = self.summary(stream).await?.stream_description_summary.stream_arn;
+        let stream_arn = stream_arn.ok_or_else(|| Failure::new("not_understood", "a stream without an ARN"))?;
+        let consumer_name = format!("{}-{place}", self.name);
+        let register = RegisterStreamConsumer { stream_arn: &stream_arn, consumer_name: &consumer_name };
+        let answer: RegisterStreamConsumerAnswer =
+            self.api.call("RegisterStreamConsumer", &register, CALL_TIMEOUT).await?;
+        let mut consumer = answer.consumer;
+        let start = Instant::now();
+        while consumer.consumer_status != "ACTIVE" {
+            if start.elapsed() > CHANGE_TIMEOUT {
+                let text = format!("the consumer {consumer_name} is {} all the time", consumer.consumer_status);
+                return Err(Failure::new("timeout", text));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            let describe = ConsumerArn { consumer_arn: &consumer.consumer_arn };
+            let answer: DescribeStreamConsumerAnswer =
+                self.api.call("DescribeStreamConsumer", &describe, CALL_TIMEOUT).await?;
+            consumer = answer.consumer_description;
+        }
+        let mut registered = self.registered.borrow_mut();
+        registered.entry(stream.to_owned()).or_default().arns.push(consumer.consumer_arn.clone());
+        Ok(consumer.consumer_arn)
     }
 
     /// Waits until `settled` says that the stream is as it should be.
@@ -94,7 +149,11 @@ impl Driver for Kinesis {
 
     async fn connect(target: &Target) -> Result<Self, Failure> {
         match target {
-            Target::Kinesis { url } => Ok(Self { api: Rc::new(Api::new(url)?) }),
+            Target::Kinesis { url } => Ok(Self {
+                api: Rc::new(Api::new(url)?),
+                name: format!("bench-{:016x}", RandomState::new().hash_one(url)),
+                registered: RefCell::default(),
+            }),
             Target::Native { addr, .. } => {
                 Err(Failure::new("unsupported", format!("{addr} is an address of the native protocol")))
             }
@@ -160,6 +219,17 @@ impl Driver for Kinesis {
     }
 
     async fn consumer(&self, stream: &str, shard: u32, from: From, read: &Read) -> Result<KinesisConsumer, Failure> {
-        KinesisConsumer::open(Rc::clone(&self.api), stream, shard, from, read).await
+        let api = Rc::clone(&self.api);
+        match read.mode {
+            ReadMode::Poll => Ok(KinesisConsumer::Poll(PollConsumer::open(api, stream, shard, from, read).await?)),
+            ReadMode::Push => {
+                let arn = self.registered(stream, shard).await?;
+                Ok(KinesisConsumer::Push(PushConsumer::open(api, arn, shard, from).await?))
+            }
+            ReadMode::LongPoll => {
+                let text = "long-poll: the Kinesis API has none; set read.mode to poll or push";
+                Err(Failure::new("unsupported", text))
+            }
+        }
     }
 }

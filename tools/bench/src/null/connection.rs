@@ -282,8 +282,8 @@ impl Link {
                         scaling_target: 0,
                         consumers: 0,
                         expired_before: WallUs(0),
-                        shards: rest.clone().take(millstream::limits::PAGE_MAX as usize).copied().collect(),
-                        more: rest.count() > millstream::limits::PAGE_MAX as usize,
+                        shards: rest.clone().take(millstream::limits::SHARD_PAGE_MAX as usize).copied().collect(),
+                        more: rest.count() > millstream::limits::SHARD_PAGE_MAX as usize,
                     };
                     self.write(ok, &answer, &[]);
                 }

@@ -9,6 +9,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HOST, SERVER};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -91,27 +92,33 @@ impl Api {
 
     /// As [`Api::call`], with the text of request and answer.
     pub async fn send(&self, operation: &str, body: Bytes, timeout: Duration) -> Result<Bytes, Failure> {
+        let exchange = async { whole(operation, self.begin(operation, body).await?).await };
+        in_time(operation, timeout, exchange).await
+    }
+
+    /// As [`Api::send`]; resolves when the answer begins, and what it goes on with has all the time it wants.
+    pub async fn subscribe(&self, operation: &str, body: Bytes, timeout: Duration) -> Result<Incoming, Failure> {
+        in_time(operation, timeout, self.begin(operation, body)).await
+    }
+
+    /// Sends a request; resolves when a good answer begins.
+    async fn begin(&self, operation: &str, body: Bytes) -> Result<Incoming, Failure> {
         let request = self.signed(operation, body)?;
-        let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| {
-                let text = chain(&error);
-                if error.is_connect() {
-                    return Failure::new("no_connection", format!("{}: {text}", self.host));
-                }
-                lost(operation, &text)
-            })?;
-            let (parts, body) = answer.into_parts();
-            if let Some(name) = parts.headers.get(SERVER).and_then(|name| name.to_str().ok()) {
-                self.server.borrow_mut().get_or_insert_with(|| name.to_owned());
+        let answer = self.client.request(request).await.map_err(|error| {
+            let text = chain(&error);
+            if error.is_connect() {
+                return Failure::new("no_connection", format!("{}: {text}", self.host));
             }
-            let bytes = body.collect().await.map_err(|error| lost(operation, &chain(&error)))?.to_bytes();
-            if parts.status.is_success() { Ok(bytes) } else { Err(refused(operation, parts.status, &bytes)) }
-        };
-        let late = |_| Failure {
-            outcome_unknown: true,
-            ..Failure::new("timeout", format!("{operation}: no answer within {timeout:?}"))
-        };
-        tokio::time::timeout(timeout, exchange).await.map_err(late)?
+            lost(operation, &text)
+        })?;
+        let (parts, body) = answer.into_parts();
+        if let Some(name) = parts.headers.get(SERVER).and_then(|name| name.to_str().ok()) {
+            self.server.borrow_mut().get_or_insert_with(|| name.to_owned());
+        }
+        if parts.status.is_success() {
+            return Ok(body);
+        }
+        Err(refused(operation, parts.status, &whole(operation, body).await?))
     }
 
     fn signed(&self, operation: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
@@ -136,6 +143,23 @@ impl Api {
         signature.apply_to_request_http1x(&mut request);
         Ok(request)
     }
+}
+
+/// All of an answer.
+async fn whole(operation: &str, body: Incoming) -> Result<Bytes, Failure> {
+    Ok(body.collect().await.map_err(|error| lost(operation, &chain(&error)))?.to_bytes())
+}
+
+async fn in_time<T>(
+    operation: &str,
+    timeout: Duration,
+    exchange: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_| Failure {
+        outcome_unknown: true,
+        ..Failure::new("timeout", format!("{operation}: no answer within {timeout:?}"))
+    };
+    tokio::time::timeout(timeout, exchange).await.map_err(late)?
 }
 
 /// A URL of an endpoint, and its scheme.

@@ -1,4 +1,4 @@
-//! Getting: GetRecords at an interval.
+//! Getting: GetRecords at an interval, or what is pushed.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,14 +10,23 @@ use tokio::time::{Instant, sleep_until};
 use super::super::{Consumer, Failure, From, Received};
 use super::CALL_TIMEOUT;
 use super::api::{Api, not_understood};
-use super::messages::{GetRecords, GetRecordsAnswer, GetShardIterator, GetShardIteratorAnswer, shard_id};
-use crate::workload::{Read, ReadMode};
+use super::messages::{GetRecords, GetRecordsAnswer, GetShardIterator, GetShardIteratorAnswer, GotRecord, shard_id};
+use super::push::PushConsumer;
+use crate::workload::Read;
 
 /// Most records of one answer, the most the API knows.
 const RECORDS_MAX: u32 = 10_000;
 
 /// Reads one shard.
-pub struct KinesisConsumer {
+pub enum KinesisConsumer {
+    /// Asks for records.
+    Poll(PollConsumer),
+    /// Is sent them.
+    Push(PushConsumer),
+}
+
+/// Asks for the records of one shard.
+pub struct PollConsumer {
     api: Rc<Api>,
     stream: String,
     shard: String,
@@ -34,12 +43,8 @@ pub struct KinesisConsumer {
     data: Vec<u8>,
 }
 
-impl KinesisConsumer {
+impl PollConsumer {
     pub(super) async fn open(api: Rc<Api>, stream: &str, shard: u32, from: From, read: &Read) -> Result<Self, Failure> {
-        if read.mode != ReadMode::Poll {
-            let text = format!("{:?}: with Kinesis, consumers poll; set read.mode to poll", read.mode);
-            return Err(Failure::new("unsupported", text));
-        }
         let mut consumer = Self {
             api,
             stream: stream.to_owned(),
@@ -84,15 +89,7 @@ impl KinesisConsumer {
     fn visit(&mut self, text: &[u8], visit: &mut dyn FnMut(&str, &[u8])) -> Result<Received, Failure> {
         let answer: GetRecordsAnswer<'_> =
             serde_json::from_slice(text).map_err(|error| not_understood("GetRecords", &error))?;
-        for record in &answer.records {
-            self.data.clear();
-            let decoded = STANDARD.decode_vec(record.data.as_bytes(), &mut self.data);
-            // It is handed over all the same: an unreadable record is a damaged one, and whoever verifies says so.
-            if decoded.is_err() {
-                self.data.clear();
-            }
-            visit(&record.partition_key, &self.data);
-        }
+        hand_over(&answer.records, &mut self.data, visit);
         if let Some(record) = answer.records.last() {
             self.last = Some(record.sequence_number.clone().into_owned());
         }
@@ -102,9 +99,7 @@ impl KinesisConsumer {
         self.iterator = answer.next_shard_iterator;
         Ok(Received { records: answer.records.len() as u64, ended: self.iterator.is_none() })
     }
-}
 
-impl Consumer for KinesisConsumer {
     async fn next(&mut self, visit: &mut dyn FnMut(&str, &[u8])) -> Result<Received, Failure> {
         if let Some(text) = self.kept.take() {
             return self.visit(&text, visit);
@@ -125,5 +120,26 @@ impl Consumer for KinesisConsumer {
                 Err(failure)
             }
         }
+    }
+}
+
+impl Consumer for KinesisConsumer {
+    async fn next(&mut self, visit: &mut dyn FnMut(&str, &[u8])) -> Result<Received, Failure> {
+        match self {
+            Self::Poll(consumer) => consumer.next(visit).await,
+            Self::Push(consumer) => consumer.next(visit).await,
+        }
+    }
+}
+
+/// Decodes records into `data`, one after the other, and hands each over.
+pub(super) fn hand_over(records: &[GotRecord<'_>], data: &mut Vec<u8>, visit: &mut dyn FnMut(&str, &[u8])) {
+    for record in records {
+        data.clear();
+        // It is handed over all the same: an unreadable record is a damaged one, and whoever verifies says so.
+        if STANDARD.decode_vec(record.data.as_bytes(), data).is_err() {
+            data.clear();
+        }
+        visit(&record.partition_key, data);
     }
 }

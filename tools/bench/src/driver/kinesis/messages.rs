@@ -78,6 +78,50 @@ pub struct GetRecords<'a> {
     pub limit: u32,
 }
 
+/// RegisterStreamConsumer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RegisterStreamConsumer<'a> {
+    /// The stream.
+    #[serde(rename = "StreamARN")]
+    pub stream_arn: &'a str,
+    /// The consumer.
+    pub consumer_name: &'a str,
+}
+
+/// DescribeStreamConsumer.
+#[derive(Debug, Serialize)]
+pub struct ConsumerArn<'a> {
+    /// The consumer.
+    #[serde(rename = "ConsumerARN")]
+    pub consumer_arn: &'a str,
+}
+
+/// SubscribeToShard.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SubscribeToShard<'a> {
+    /// The consumer.
+    #[serde(rename = "ConsumerARN")]
+    pub consumer_arn: &'a str,
+    /// The shard.
+    pub shard_id: &'a str,
+    /// Where.
+    pub starting_position: &'a StartingPosition,
+}
+
+/// Where a subscription begins.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StartingPosition {
+    /// `TRIM_HORIZON`, `LATEST`, `AFTER_SEQUENCE_NUMBER`.
+    #[serde(rename = "Type")]
+    pub kind: &'static str,
+    /// After which record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_number: Option<String>,
+}
+
 /// What DescribeStreamSummary answers.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -90,6 +134,9 @@ pub struct StreamSummaryAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StreamSummary {
+    /// Its full name.
+    #[serde(rename = "StreamARN")]
+    pub stream_arn: Option<String>,
     /// `CREATING`, `ACTIVE`, ...
     pub stream_status: String,
     /// Shards that take records.
@@ -157,6 +204,44 @@ pub struct GetRecordsAnswer<'a> {
     pub millis_behind_latest: Option<i64>,
 }
 
+/// What RegisterStreamConsumer answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RegisterStreamConsumerAnswer {
+    /// What was registered.
+    pub consumer: RegisteredConsumer,
+}
+
+/// What DescribeStreamConsumer answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeStreamConsumerAnswer {
+    /// The consumer.
+    pub consumer_description: RegisteredConsumer,
+}
+
+/// A registered consumer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RegisteredConsumer {
+    /// Its full name.
+    #[serde(rename = "ConsumerARN")]
+    pub consumer_arn: String,
+    /// `CREATING`, `ACTIVE`, `DELETING`.
+    pub consumer_status: String,
+}
+
+/// What is pushed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", bound(deserialize = "'de: 'a"))]
+pub struct SubscribeToShardEvent<'a> {
+    /// In the order of the shard.
+    pub records: Vec<GotRecord<'a>>,
+    /// Where the next subscription goes on; none when the shard is over.
+    #[serde(borrow)]
+    pub continuation_sequence_number: Option<Cow<'a, str>>,
+}
+
 /// A record.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -206,7 +291,13 @@ macro_rules! answers {
     )*};
 }
 
-answers!(StreamSummaryAnswer, ListShardsAnswer, GetShardIteratorAnswer);
+answers!(
+    StreamSummaryAnswer,
+    ListShardsAnswer,
+    GetShardIteratorAnswer,
+    RegisterStreamConsumerAnswer,
+    DescribeStreamConsumerAnswer
+);
 
 /// The number in a shard's name.
 pub fn shard_number(id: &str) -> Result<u32, Failure> {

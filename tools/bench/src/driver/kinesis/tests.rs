@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::events::tests::message;
 use super::messages::shard_id;
 use super::*;
 use crate::driver::{Consumer, Outgoing, Producer, Sent};
@@ -43,6 +44,10 @@ struct Endpoint {
     under_way: Cell<u32>,
     under_way_max: Cell<u32>,
     authorization: RefCell<String>,
+    /// Shards are over behind their last record.
+    closed: Cell<bool>,
+    /// The next subscription ends with it.
+    push_exception: Cell<Option<&'static str>>,
 }
 
 impl Endpoint {
@@ -93,14 +98,20 @@ impl Endpoint {
             if mischief == Some(Mischief::HangUp) {
                 return;
             }
-            let (status, answer) = self.answer(&operation, &body, mischief);
+            let (status, answer) = match &*operation {
+                "SubscribeToShard" if mischief.is_none() => (200, self.subscription(&body)),
+                _ => {
+                    let (status, answer) = self.answer(&operation, &body, mischief);
+                    (status, answer.into_bytes())
+                }
+            };
             let head = format!(
                 "HTTP/1.1 {status} Some\r\nServer: fake/1\r\nContent-Type: application/x-amz-json-1.1\r\n\
                  Content-Length: {}\r\n\r\n",
                 answer.len()
             );
             self.under_way.set(self.under_way.get() - 1);
-            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+            stream.write_all(&[head.as_bytes(), &answer].concat()).await.unwrap();
         }
     }
 
@@ -128,6 +139,44 @@ impl Endpoint {
         }
     }
 
+    /// A subscription that is over after two events of two records at most.
+    fn subscription(&self, body: &Value) -> Vec<u8> {
+        let event = |name, value: &Value| {
+            message(&[(":message-type", "event"), (":event-type", name)], value.to_string().as_bytes())
+        };
+        let shards = self.shards.borrow();
+        let all = &shards[shard_number(body["ShardId"].as_str().unwrap()).unwrap() as usize];
+        let position = &body["StartingPosition"];
+        let mut at = match position["Type"].as_str().unwrap() {
+            "TRIM_HORIZON" => 0,
+            "LATEST" => all.len(),
+            _ => position["SequenceNumber"].as_str().unwrap().parse::<usize>().unwrap(),
+        };
+        let mut out = event("initial-response", &json!({}));
+        for _ in 0..2 {
+            let records =
+                all.iter().enumerate().skip(at).take(2).map(
+                    |(n, (key, data))| json!({ "Data": data, "PartitionKey": key, "SequenceNumber": n.to_string() }),
+                );
+            let records: Vec<_> = records.collect();
+            at += records.len();
+            let is_end = self.closed.get() && at == all.len();
+            let next = (!is_end).then(|| at.to_string());
+            out.extend(event(
+                "SubscribeToShardEvent",
+                &json!({ "Records": records, "ContinuationSequenceNumber": next, "MillisBehindLatest": 0 }),
+            ));
+            if is_end {
+                return out;
+            }
+        }
+        if let Some(exception) = self.push_exception.take() {
+            let headers = [(":message-type", "exception"), (":exception-type", exception)];
+            out.extend(message(&headers, br#"{"message":"no"}"#));
+        }
+        out
+    }
+
     fn answer(&self, operation: &str, body: &Value, mischief: Option<Mischief>) -> (u16, String) {
         if let Some(Mischief::Answer(status, exception)) = mischief {
             return (status, json!({ "__type": format!("com.amazon#{exception}"), "message": "no" }).to_string());
@@ -147,7 +196,8 @@ impl Endpoint {
                 let Some(status) = self.status.replace_with(|old| old.map(|_| "ACTIVE")) else {
                     return (400, json!({ "__type": "ResourceNotFoundException", "message": "none" }).to_string());
                 };
-                json!({ "StreamDescriptionSummary": { "StreamStatus": status, "OpenShardCount": shards.len() } })
+                let summary = json!({ "StreamARN": "arn:s", "StreamStatus": status, "OpenShardCount": shards.len() });
+                json!({ "StreamDescriptionSummary": summary })
             }
             "ListShards" => {
                 // Pages of two.
@@ -195,6 +245,14 @@ impl Endpoint {
                 let next = at + records.len();
                 let behind = if next < all.len() { 1 } else { 0 };
                 json!({ "Records": records, "NextShardIterator": format!("{shard}/{next}"), "MillisBehindLatest": behind })
+            }
+            "RegisterStreamConsumer" => {
+                assert_eq!(body["StreamARN"], "arn:s");
+                let arn = format!("arn:s/consumer/{}", body["ConsumerName"].as_str().unwrap());
+                json!({ "Consumer": { "ConsumerARN": arn, "ConsumerStatus": "CREATING" } })
+            }
+            "DescribeStreamConsumer" => {
+                json!({ "ConsumerDescription": { "ConsumerARN": body["ConsumerARN"], "ConsumerStatus": "ACTIVE" } })
             }
             other => panic!("{other} is not driven"),
         };
@@ -280,10 +338,8 @@ fn what_the_api_cannot_do_is_refused() {
         let durability = Some(crate::workload::Durability::Fsync);
         let spec = StreamSpec { name: "t".to_owned(), shards: 1, durability, record_bytes_max: None };
         assert_eq!(kinesis.create_stream(&spec).await.unwrap_err().kind, "unsupported");
-        for mode in [ReadMode::LongPoll, ReadMode::Push] {
-            let read = Read { mode, ..poll() };
-            assert_eq!(kinesis.consumer("s", 0, From::Start, &read).await.err().unwrap().kind, "unsupported");
-        }
+        let read = Read { mode: ReadMode::LongPoll, ..poll() };
+        assert_eq!(kinesis.consumer("s", 0, From::Start, &read).await.err().unwrap().kind, "unsupported");
         assert_eq!(endpoint.seen.borrow().len(), before);
         for url in ["127.0.0.1:4567", "ftp://host", "http://"] {
             let target = Target::Kinesis { url: url.to_owned() };
@@ -464,5 +520,56 @@ fn unreadable_data_is_not_skipped() {
         let mut seen = Vec::new();
         consumer.next(&mut |_, data| seen.push(data.to_vec())).await.unwrap();
         assert_eq!(seen, [b"".to_vec(), b"fine".to_vec()]);
+    });
+}
+
+fn push() -> Read {
+    Read { mode: ReadMode::Push, ..Read::default() }
+}
+
+/// Goal: pushed records come once and in order over many subscriptions, each going on where the one before ended, through a
+/// refusal and an exception in mid-stream, up to the end of the shard.
+#[test]
+fn pushes_go_on_over_subscriptions() {
+    run(async || {
+        let (endpoint, kinesis) = Endpoint::with_stream(1).await;
+        let outcomes = Rc::new(Outcomes::default());
+        let producer = kinesis.producer("s", &Batch::default(), outcomes.done()).await.unwrap();
+        for n in 0..9 {
+            put(&producer, 0, n).await;
+        }
+        outcomes.wait_for(9).await;
+        endpoint.push_exception.set(Some("InternalFailureException"));
+        let mut consumer = kinesis.consumer("s", 0, From::Start, &push()).await.unwrap();
+        let mut all = read(&mut consumer, 4).await;
+        assert_eq!(consumer.next(&mut |_, _| panic!("nothing came")).await.unwrap_err().kind, "server_error");
+        endpoint.misbehave("SubscribeToShard", Mischief::Answer(400, "ResourceInUseException"));
+        assert_eq!(consumer.next(&mut |_, _| panic!("nothing came")).await.unwrap_err().kind, "in_use");
+        endpoint.closed.set(true);
+        all.extend(read(&mut consumer, 5).await);
+        assert!(all.iter().map(|(_, seq)| *seq).eq(0..9), "{all:?}");
+        let last = consumer.next(&mut |_, _| panic!("nothing came")).await.unwrap();
+        assert!(last.ended);
+        let asked = endpoint.requests("SubscribeToShard");
+        let from = |n: usize| asked[n]["StartingPosition"]["SequenceNumber"].as_str();
+        assert_eq!((from(0), from(1), from(2)), (None, Some("4"), Some("4")));
+    });
+}
+
+/// Goal: consumers of one group of shards share a registered consumer, a second one of the same shard has another.
+#[test]
+fn consumers_are_registered_as_needed() {
+    run(async || {
+        let (endpoint, kinesis) = Endpoint::with_stream(2).await;
+        for shard in [0, 1, 0, 1] {
+            kinesis.consumer("s", shard, From::End, &push()).await.unwrap();
+        }
+        let names: Vec<_> =
+            endpoint.requests("RegisterStreamConsumer").iter().map(|body| body["ConsumerName"].clone()).collect();
+        assert_eq!(names.len(), 2);
+        assert_ne!(names[0], names[1]);
+        let used: Vec<_> =
+            endpoint.requests("SubscribeToShard").iter().map(|body| body["ConsumerARN"].clone()).collect();
+        assert!(used[0] == used[1] && used[2] == used[3] && used[0] != used[2], "{used:?}");
     });
 }
