@@ -2,9 +2,11 @@
 
 import json
 import os
+import threading
+import time
 
 from report import KEYED_ENDPOINT, SPACE, equal, true
-from session import arn, client, create, fails, iterator, kinesis, name, read, report
+from session import arn, client, create, fails, iterator, kinesis, millstream, name, read, report
 
 SHARD = "shardId-000000000000"
 
@@ -144,10 +146,26 @@ def account_and_on_demand():
     fails("InvalidArgumentException", lambda: strategy(StreamARN=provisioned, RecordDistributionStrategy="AUTO"))
 
 
+def long_polling():
+    """With get_records_wait, an empty GetRecords waits for a record; one that gets none is empty in the end."""
+    stream = create("waits", 1)
+    millstream("stream", "update", stream, "--get-records-wait", "5s")
+    position = iterator(stream, SHARD, "LATEST")
+    putter = threading.Timer(0.5, lambda: kinesis.put_record(StreamName=stream, Data=b"x", PartitionKey="k"))
+    putter.start()
+    page = kinesis.get_records(ShardIterator=position)
+    putter.join()
+    equal([r["Data"] for r in page["Records"]], [b"x"], "the record waited for")
+    millstream("stream", "update", stream, "--get-records-wait", "200ms")
+    started = time.monotonic()
+    equal(kinesis.get_records(ShardIterator=page["NextShardIterator"])["Records"], [], "records when none comes")
+    true(time.monotonic() - started >= 0.2, "it waited")
+
+
 def every_operation_was_called():
     """Past all other cases: what the model has, but queues and channels, was answered at least once."""
     everything = {o for o in kinesis.meta.service_model.operation_names if "Queue" not in o and "Channel" not in o}
     equal(sorted(everything - report.answered), [], "operations that were not answered with success")
 
 
-CASES = [errors, signatures, policies, encryption, monitoring, large_records, account_and_on_demand, every_operation_was_called]
+CASES = [errors, signatures, policies, encryption, monitoring, large_records, account_and_on_demand, long_polling, every_operation_was_called]

@@ -95,6 +95,7 @@ final class Kcl {
         // One leaves; the other takes its shards over and goes on where it was. The one that stays is the one that assigns
         // shards to workers: with it gone, the library waits for most of a minute.
         boolean twoLeads = two.leaderDecider().isLeader("worker-two");
+        Report.step("leads: one " + one.leaderDecider().isLeader("worker-one") + ", two " + twoLeads);
         check((twoLeads ? one : two).startGracefulShutdown().get(PATIENCE_S, TimeUnit.SECONDS), "a graceful shutdown");
         Report.step("it has left");
         putSome();
