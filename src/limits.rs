@@ -285,11 +285,11 @@ pub const HTTP2_WINDOW_BYTES: u32 = 2 << 20;
 pub const HTTP2_FRAME_BYTES_MAX: u32 = 256 << 10;
 
 /// Streams of one HTTP/2 connection. A consumer of the largest stream may read every shard through one connection, a stream
-/// each, for minutes. An idle one costs about 2 KiB.
+/// each, for minutes. An idle one costs about 5 KiB.
 pub const HTTP2_STREAMS_MAX: u32 = SHARDS_PER_STREAM_MAX;
 
 /// Requests that one worker answers at a time over HTTP, streams of events among them; one more is answered with 503. With heads
-/// of [`HTTP_HEAD_BYTES_MAX`] that is 1.6 GiB in the worst case, with those of the SDKs a tenth of it.
+/// of [`HTTP_HEAD_BYTES_MAX`] that is 1.6 GiB in the worst case, with those of the SDKs 250 MiB.
 pub const HTTP_REQUESTS_PER_WORKER_MAX: usize = 50_000;
 
 /// An HTTP connection without a request is closed after this long. Longer than clients keep idle connections, so that a
