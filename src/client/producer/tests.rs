@@ -165,7 +165,7 @@ fn scale(world: &World, turn: u32) {
         open.sort_unstable();
         open.into_iter().map(|(_, at)| at).collect()
     };
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         open.chunks(2).for_each(|pair| world.merge(pair[0], pair[1]));
     } else {
         open.into_iter().for_each(|shard| world.split(shard));
