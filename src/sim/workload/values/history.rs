@@ -472,7 +472,7 @@ mod tests {
             self.now += TTL_US;
         }
 
-        fn refuses(self, why: &str) {
+        fn fails(self, why: &str) {
             let error = self.history.check().expect_err(why);
             assert!(error.contains(why), "{error}");
         }
@@ -522,7 +522,7 @@ mod tests {
         let mut lost = Story { history: seen.history.clone(), now: seen.now };
         seen.history.check().unwrap();
         lost.put(Expect::Version(1), None, 4);
-        lost.refuses("replaced");
+        lost.fails("replaced");
     }
 
     /// Goal: each promise that is broken is noticed.
@@ -589,18 +589,18 @@ mod tests {
             let mut story = Story::default();
             story.put(Expect::Absent, None, 1);
             tell(&mut story);
-            story.refuses(why);
+            story.fails(why);
         }
         // A value that was refused, and one that is not what was put.
         let mut story = Story::default();
         let what = What::Put { value: value_of(0, 0), expect: Expect::Any, token: None };
         let refused = story.did(what, Outcome::Refused, None);
         story.see(Some((refused, 1)), None);
-        story.refuses("seen as");
+        story.fails("seen as");
         let mut story = Story::default();
         story.put(Expect::Any, None, 1);
         let times = (story.tick(), story.tick());
         story.history.saw("k", times, Some(Seen { version: 1, value: b"0 1 ".to_vec(), lease: None }));
-        story.refuses("not the one that was put");
+        story.fails("not the one that was put");
     }
 }
