@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Bounds, apart from those of `limits`: one connection has four large answers in the making ([`Turns`]) and takes up no further
-//! request while too much waits to be sent. Waiting has an end: [`marks`] says what each connection waits for, and all are
+//! request while too much waits to be sent. Waiting has an end: `marks` says what each connection waits for, and all are
 //! looked at once a second.
 
 mod body;
