@@ -35,6 +35,10 @@ model:
     tests/clients/install python
     target/clients/venv/bin/python tools/kinesis-model/generate.py
 
+# Bytes of strangers, guided by coverage: each target for SECONDS. Needs cargo-fuzz; the compiler is told that it may be unstable.
+fuzz SECONDS="60":
+    for target in $(cd fuzz && cargo fuzz list); do RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" -- -max_total_time={{SECONDS}} -max_len=4096 || exit 1; done
+
 # The small operations, one bench each. One alone: cargo bench --bench frame
 bench *ARGS:
     cargo bench --locked {{ARGS}}

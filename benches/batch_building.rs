@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use millstream::client::producer::build_body;
-use millstream::format::record::{check_body, encoded_bytes};
+use millstream::format::record::{Terms, check_body, encoded_bytes};
 
 /// The producer's usual size of a batch.
 const BATCH_BYTES: usize = 512 << 10;
@@ -25,7 +25,8 @@ fn batch_building(c: &mut Criterion) {
         // What the node does with it in return, beside the checksum: every record is looked at, its data is not.
         let count = u32::try_from(count).expect("a batch has few records");
         group.bench_with_input(BenchmarkId::new("check", data_bytes), &body, |b, body| {
-            b.iter(|| check_body(black_box(body), count, u32::MAX));
+            let terms = Terms { record_bytes_max: u32::MAX, keyless: false };
+            b.iter(|| check_body(black_box(body), count, terms));
         });
     }
     group.finish();

@@ -2,7 +2,7 @@
 //! `MILLSTREAM_SIM_SEED=S` runs one.
 #![cfg(feature = "sim")]
 
-use millstream::sim::workload::{damage, live, logs, node};
+use millstream::sim::workload::{damage, live, logs, node, values};
 
 /// The seeds to run: `few` of them unless the environment says otherwise.
 fn seeds(few: u64) -> std::ops::Range<u64> {
@@ -47,5 +47,14 @@ fn live() {
     for seed in seeds(4) {
         println!("live, seed {seed}: {:?}", live::Plan::draw(seed));
         println!("live, seed {seed}: {:?}", live::run(seed));
+    }
+}
+
+/// Goal: leases have one holder at a time, fencing holds, and stored values that were acknowledged stay, through crashes.
+#[test]
+fn values() {
+    for seed in seeds(15) {
+        println!("values, seed {seed}: {:?}", values::Plan::draw(seed));
+        println!("values, seed {seed}: {:?}", values::run(seed));
     }
 }

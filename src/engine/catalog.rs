@@ -3,6 +3,10 @@
 //! Operation: a command is checked against the state, appended, synced, applied, in this order and one at a time. On start
 //! the newest readable snapshot is loaded and the commands after it are applied again. After a while a new snapshot is
 //! written and what the one before it covers is freed.
+//!
+//! When a write or a sync of the log fails, whether the command at its end came into force is an open question, and no
+//! other one is taken before it is answered: the log is recovered from the disk, as after a crash, and the command is found
+//! in it or not. If the disk is too bad for that, [`CatalogLog::settle`] tries again.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -24,7 +28,7 @@ use crate::log::gather::Batch;
 use crate::runtime::Runtime;
 use crate::runtime::local::{Fill, Semaphore, one_shot};
 use crate::shard::admission::PutRefusal;
-use crate::types::{CATALOG_GROUP, Durability, Offset, WallUs};
+use crate::types::{CATALOG_GROUP, Durability, FrameIndex, Offset, WallUs};
 
 /// Commands between two snapshots: replaying as many takes milliseconds.
 const SNAPSHOT_EVERY: u64 = 4096;
@@ -38,10 +42,12 @@ const KEY: &str = "catalog";
 /// The catalogue with its log. Lives on one worker.
 pub struct CatalogLog<R: Runtime> {
     env: Rc<Env<R>>,
-    log: Rc<Log<R>>,
+    log: RefCell<Rc<Log<R>>>,
     state: RefCell<Catalog>,
     turn: Rc<Semaphore>,
     snapshot_at: Cell<Offset>,
+    /// A command of which nobody knows whether it came into force, and where it stands if it did.
+    question: RefCell<Option<(Command, Offset)>>,
 }
 
 /// Why a command did not come into force.
@@ -53,8 +59,11 @@ pub enum ProposeError {
     /// The log takes no commands.
     #[error("the catalogue takes no changes: {0}")]
     Closed(PutRefusal),
-    /// The log died; the command may or may not be found after a restart.
-    #[error("the catalogue's log failed; whether the change came into force shows after a restart")]
+    /// The log died, and was recovered without the command: it is certainly not in force.
+    #[error("the catalogue's log failed; the change did not come into force")]
+    NotStored,
+    /// The log died and cannot be recovered yet; the command may or may not be found then.
+    #[error("the catalogue's log failed; whether the change came into force shows when it is recovered")]
     OutcomeUnknown,
 }
 
@@ -96,7 +105,14 @@ impl<R: Runtime> CatalogLog<R> {
         }
         let log = Log::new(Rc::clone(&env), dir, found, Durability::Fsync);
         let (state, next) = load_snapshot(&env).await?;
-        let this = Self { env, log, state: RefCell::new(state), turn: Semaphore::new(1), snapshot_at: Cell::new(next) };
+        let this = Self {
+            env,
+            log: RefCell::new(log),
+            state: RefCell::new(state),
+            turn: Semaphore::new(1),
+            snapshot_at: Cell::new(next),
+            question: RefCell::default(),
+        };
         this.replay(next).await?;
         Ok((Rc::new(this), report))
     }
@@ -114,12 +130,19 @@ impl<R: Runtime> CatalogLog<R> {
     /// Puts a command into force. When it resolves to events, the command is durable and applied.
     ///
     /// Commands are taken one at a time, in the order of the calls. Dropping it may still put the command into force.
+    /// While an earlier one is in question, none is taken: [`CatalogLog::settle`] comes first.
     pub async fn propose(&self, command: &Command) -> Result<Vec<Event>, ProposeError> {
         let _turn = self.turn.acquire(1).await;
+        if self.question.borrow().is_some() {
+            return Err(ProposeError::Closed(PutRefusal::Dead));
+        }
+        // It may have died without a command in it.
+        self.revive().await?;
         self.state.borrow().check(command)?;
         let mut body = Vec::new();
         record::encode(KEY, &command.encode(), &mut body);
-        self.log.room(body.len()).await.map_err(ProposeError::Closed)?;
+        let log = self.log();
+        log.room(body.len()).await.map_err(ProposeError::Closed)?;
         let (fill, answer) = one_shot();
         let batch = Batch {
             body: &body,
@@ -129,33 +152,110 @@ impl<R: Runtime> CatalogLog<R> {
             arrival: self.env.rt.wall(),
         };
         let sink: Rc<dyn AckSink> = Rc::new(Waiter(RefCell::new(Some(fill))));
-        self.log.append(&batch, Ack { sink, token: 0 }).map_err(|error| match error {
+        let at = log.marks().accepted().offset;
+        log.append(&batch, Ack { sink, token: 0 }).map_err(|error| match error {
             AppendError::Refused(refusal) => ProposeError::Closed(refusal),
             AppendError::Stamp(_) => unreachable!("commands carry no stamp"),
         })?;
-        let receipt = answer.wait().await.and_then(Result::ok).ok_or(ProposeError::OutcomeUnknown)?;
-        let events = self.state.borrow_mut().apply(command).expect("it was checked, and nothing came in between");
-        let applied = self.log.marks().committed().index;
-        self.state.borrow_mut().advance(crate::types::FrameIndex(applied.0 - 1), self.env.term);
+        let Some(receipt) = answer.wait().await.and_then(Result::ok) else {
+            *self.question.borrow_mut() = Some((command.clone(), at));
+            return match self.answer_question().await {
+                Ok(Some((_, events))) => Ok(events),
+                Ok(None) => Err(ProposeError::NotStored),
+                Err(error) => {
+                    tracing::error!(%error, "whether a change of the catalogue came into force is not known yet");
+                    Err(ProposeError::OutcomeUnknown)
+                }
+            };
+        };
+        let events = self.apply(command);
         if receipt.base_offset.0 >= self.snapshot_at.get().0 + SNAPSHOT_EVERY {
             self.snapshot().await;
         }
         Ok(events)
     }
 
+    /// Whether it is not known if a command came into force.
+    pub fn is_in_question(&self) -> bool {
+        self.question.borrow().is_some()
+    }
+
+    /// Finds out whether a command came into force whose proposer was told [`ProposeError::OutcomeUnknown`]: gives it with
+    /// its events if it did, and nothing if it did not, or if there is none. On an error it is still in question.
+    ///
+    /// Dropping it leaves the question open, or answered and applied: not to be dropped.
+    pub async fn settle(&self) -> Result<Option<(Command, Vec<Event>)>, ProposeError> {
+        let _turn = self.turn.acquire(1).await;
+        self.answer_question().await
+    }
+
+    /// In the caller's turn.
+    async fn answer_question(&self) -> Result<Option<(Command, Vec<Event>)>, ProposeError> {
+        if self.question.borrow().is_none() {
+            return Ok(None);
+        }
+        self.revive().await?;
+        let question = self.question.borrow_mut().take();
+        let (command, at) = question.expect("only who has the turn answers it");
+        if self.log().marks().committed().offset <= at {
+            tracing::warn!("a change of the catalogue was not stored when its log failed");
+            return Ok(None);
+        }
+        tracing::warn!("a change of the catalogue was stored although its log failed");
+        let events = self.apply(&command);
+        Ok(Some((command, events)))
+    }
+
+    /// Recovers the log if it died. In the caller's turn.
+    async fn revive(&self) -> Result<(), ProposeError> {
+        let dead = self.log();
+        if dead.refusal() != Some(PutRefusal::Dead) {
+            return Ok(());
+        }
+        let dir = names::catalog_dir(&self.env.data);
+        dead.leave().await;
+        let reason = match recover::recover_failed(&self.env, CATALOG_GROUP, &dir, dead.synced_to()).await {
+            Ok((found, report)) if report.damage.is_empty() => {
+                dead.abandon();
+                *self.log.borrow_mut() = Log::new(Rc::clone(&self.env), dir, found, Durability::Fsync);
+                tracing::warn!(scanned_bytes = report.scanned_bytes, "the catalogue's log failed and was recovered");
+                return Ok(());
+            }
+            Ok((_, report)) => format!("it is damaged: {:?}", report.damage),
+            Err(error) => error.to_string(),
+        };
+        dead.come_back();
+        tracing::error!(reason, "the catalogue's log failed and cannot be recovered yet");
+        Err(ProposeError::Closed(PutRefusal::Dead))
+    }
+
+    /// Applies a command that is durable at the end of the log.
+    fn apply(&self, command: &Command) -> Vec<Event> {
+        let mut state = self.state.borrow_mut();
+        let events = state.apply(command).expect("it was checked, and nothing came in between");
+        let applied = self.log().marks().committed().index;
+        state.advance(FrameIndex(applied.0 - 1), self.env.term);
+        events
+    }
+
+    fn log(&self) -> Rc<Log<R>> {
+        Rc::clone(&self.log.borrow())
+    }
+
     /// Stops the log once everything is durable; writes a snapshot if that spares the next start a replay.
     pub async fn stop(&self) {
         let _turn = self.turn.acquire(1).await;
-        if self.log.marks().committed().offset > self.snapshot_at.get() {
+        let log = self.log();
+        if log.marks().committed().offset > self.snapshot_at.get() && !self.is_in_question() {
             self.snapshot().await;
         }
-        self.log.stop().await;
+        log.stop().await;
     }
 
     async fn replay(&self, from: Offset) -> Result<(), CatalogOpenError> {
         let mut at = from;
         loop {
-            let frames = match self.log.read(at, READ_BYTES_MAX as usize, WallUs(0)).await {
+            let frames = match self.log().read(at, READ_BYTES_MAX as usize, WallUs(0)).await {
                 Err(ReadError::BeforeHorizon { horizon }) => return Err(CatalogOpenError::NoSnapshot(horizon)),
                 frames => frames?,
             };
@@ -202,7 +302,7 @@ impl<R: Runtime> CatalogLog<R> {
 
     async fn try_snapshot(&self) -> io::Result<()> {
         let dir = names::catalog_dir(&self.env.data);
-        let next = self.log.marks().committed().offset;
+        let next = self.log().marks().committed().offset;
         let contents = self.state.borrow().encode_snapshot();
         whole_file::replace(&self.env.rt, &dir, &names::snapshot(next.0), &contents).await?;
         self.snapshot_at.set(next);
@@ -211,7 +311,7 @@ impl<R: Runtime> CatalogLog<R> {
         for next in &snapshots[..old] {
             self.env.rt.remove(&dir.join(names::snapshot(*next))).await?;
         }
-        self.log.trim(Offset(snapshots[old])).await?;
+        self.log().trim(Offset(snapshots[old])).await?;
         Ok(())
     }
 }

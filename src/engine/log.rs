@@ -119,6 +119,15 @@ pub enum StampError {
     Full,
 }
 
+/// A place in the files of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The segment.
+    pub number: SegmentNumber,
+    /// The position in its file.
+    pub pos: u64,
+}
+
 /// What a log is opened with, as recovery found it.
 pub struct Found<R: Runtime> {
     /// Segments with frames, in order. The last one may be written to if it is not sealed.
@@ -165,6 +174,8 @@ pub(super) struct State<R: Runtime> {
     jobs: usize,
     hinted: bool,
     synced_at: MonoUs,
+    /// Up to where the last sync that succeeded covers the files.
+    synced_to: Place,
 }
 
 struct Queued<R: Runtime> {
@@ -240,6 +251,8 @@ impl<R: Runtime> Log<R> {
             admission.refuse(PutRefusal::Quarantined);
         }
         let now = env.rt.now();
+        let synced_to =
+            segments.back().map_or(Place::default(), |last| Place { number: last.number, pos: last.end_pos });
         Rc::new_cyclic(|me| Self {
             env,
             dir,
@@ -267,6 +280,7 @@ impl<R: Runtime> Log<R> {
                 jobs: 0,
                 hinted: true,
                 synced_at: now,
+                synced_to,
             }),
             horizon: Cell::default(),
             changed: Notify::new(),
@@ -316,6 +330,11 @@ impl<R: Runtime> Log<R> {
     /// Arrival of the last committed frame; zero if there never was one.
     pub fn last_arrival(&self) -> WallUs {
         self.state.borrow().segments.back().map_or(WallUs(0), |segment| segment.tip.arrival)
+    }
+
+    /// Up to where the files are known to be on the disk. What lies behind was perhaps written, and never synced with success.
+    pub(in crate::engine) fn synced_to(&self) -> Place {
+        self.state.borrow().synced_to
     }
 
     /// How long puts took from their arrival to their acknowledgement.

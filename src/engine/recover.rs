@@ -16,6 +16,7 @@
 //! The same scan serves the operator's tools, which change nothing: as a rehearsal of a start ([`Depth::Start`]), and
 //! frame by frame without regard to indexes ([`Depth::Everything`]).
 
+mod again;
 mod losses;
 mod scan;
 
@@ -26,6 +27,7 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
+pub use self::again::recover_failed;
 pub use self::losses::{accept_losses, decode_losses, encode_losses, read_losses};
 use self::scan::{How, Scan};
 use crate::engine::env::Env;

@@ -16,8 +16,8 @@ use crate::engine::whole_file;
 use crate::format::index::Gap;
 use crate::format::names;
 use crate::log::tip::Tip;
-use crate::runtime::Runtime;
 use crate::runtime::local;
+use crate::runtime::{Runtime, Step};
 use crate::shard::admission::PutRefusal;
 use crate::shard::producers::Producers;
 use crate::types::{FilePos, FrameIndex, GroupId, Offset};
@@ -294,8 +294,10 @@ impl<R: Runtime> Shards<R> {
             return HandOver::Sealed;
         }
         shard.log().refuse(PutRefusal::Moving);
-        shard.log().leave().await;
-        shard.log().abandon();
+        if !self.env.rt.leaves_out(Step::DrainBeforeMove) {
+            shard.log().leave().await;
+            shard.log().abandon();
+        }
         self.by_group.borrow_mut().remove(&group);
         HandOver::Done
     }
@@ -314,40 +316,45 @@ impl<R: Runtime> Shards<R> {
         Ok(report)
     }
 
-    /// Recovers the logs of shards that died: they are usable again when this resolves. One that cannot be recovered yet
-    /// stays dead, for the next call.
-    pub async fn reopen_dead(&self) {
+    /// Recovers the logs of shards that died: they are usable again when this resolves, but for those that it gives, which
+    /// turned out to be damaged. One that cannot be recovered yet stays dead, for the next call.
+    pub async fn reopen_dead(&self) -> Vec<GroupId> {
+        let mut damaged = Vec::new();
         for shard in self.all() {
-            if shard.log().refusal() == Some(PutRefusal::Dead) {
-                self.reopen(&shard).await;
+            if shard.log().refusal() == Some(PutRefusal::Dead) && self.reopen(&shard).await {
+                damaged.push(shard.id.group);
             }
         }
+        damaged
     }
 
-    async fn reopen(&self, dead: &Rc<Shard<R>>) {
+    /// Says whether it is damaged.
+    async fn reopen(&self, dead: &Rc<Shard<R>>) -> bool {
         let id = dead.id;
         let _turn = self.turns.take(id.group).await;
         // The stream may have been deleted meanwhile, or the shard moved; then there is nothing to put in its place.
         let is_current = || self.get(id.group).is_some_and(|current| Rc::ptr_eq(&current, dead));
         if !is_current() {
-            return;
+            return false;
         }
         // Reads, too, pause: a file that one of them has open for writing cannot settle.
         dead.log().leave().await;
-        let (found, report) = match self.recover(id.group).await {
+        let dir = names::shard_dir(&self.env.data, id.group);
+        let (found, report) = match recover::recover_failed(&self.env, id.group, &dir, dead.log().synced_to()).await {
             Ok(found) => found,
             Err(error) => {
                 dead.log().come_back();
                 tracing::warn!(group = %id.group, %error, "a failed shard cannot be recovered yet");
-                return;
+                return false;
             }
         };
         if !is_current() {
-            return;
+            return false;
         }
         dead.log().abandon();
         self.insert(self.shard_on(id, found, dead.terms()));
         tracing::warn!(group = %id.group, scanned_bytes = report.scanned_bytes, damage = report.damage.len(), "a failed shard was recovered");
+        !report.damage.is_empty()
     }
 
     /// Frees what has expired. Resolves to the bytes freed.

@@ -4,7 +4,7 @@
 //! Design constraints:
 //! - Data goes from the frame to its place in the answer by one copy, which encodes it.
 //! - Whatever does not change from one record to the next is written once, into a template that is copied: all but the digits
-//!   of the sequence number, the data and the key. See [`SequenceDigits`](crate::shard::sequence::SequenceDigits).
+//!   of the sequence number, the data and the key. See [`SequenceDigits`].
 //! - Compact JSON, and maps and lists of unknown length in CBOR, as the service sends them; members in the order of its model.
 //!
 //! An answer of `GetRecords` is made of [`begin`], [`write_records`] and [`end`]: what comes after the records depends on how

@@ -46,6 +46,20 @@ pub enum TaskClass {
     Background,
 }
 
+/// Steps that a simulated machine can be told to leave out of the code: seeded bugs, with which a test sees that its checker
+/// notices what it is for. No other machine leaves out any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Puts to the parents of a reshard wait from when their end is known until the catalogue knows it.
+    HoldParents,
+    /// A reshard is durable before anybody acts on it: before the children are opened.
+    StoreReshard,
+    /// A shard that moves is let go of, with all that was accepted written, before it is opened elsewhere.
+    DrainBeforeMove,
+    /// A lease is granted to another one when it has run out, not before.
+    AwaitLeaseEnd,
+}
+
 /// Clock, randomness, tasks and connections: what a client needs. Cheap to clone; a handle, not the thing.
 pub trait Reactor: Clone + 'static {
     /// A connection's reading half.
@@ -178,6 +192,13 @@ pub trait Runtime: Reactor {
     /// Listens on `addr`. With `shared`, other workers may listen on the same address and the kernel spreads
     /// connections over them. Port 0 picks a free one.
     fn listen(&self, addr: SocketAddr, shared: bool) -> io::Result<Self::Listener>;
+
+    /// Whether the machine leaves this step out.
+    #[inline]
+    fn leaves_out(&self, step: Step) -> bool {
+        let _ = step;
+        false
+    }
 
     /// A mailbox between two workers that holds `capacity` messages.
     fn mailbox<T: Send + 'static>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>);

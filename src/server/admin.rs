@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, Stream};
+use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, StoreCommand, Stream};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore, one_shot};
-use crate::runtime::{Runtime, TaskClass};
+use crate::runtime::{Runtime, Step, TaskClass};
 use crate::server::failure::Failure;
 use crate::server::leases::Deadlines;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Note, Op};
@@ -106,6 +106,12 @@ impl<R: Runtime> Admin<R> {
         let mut looked_at = None;
         for round in 0_u64.. {
             // Nothing is left to be done that was not when this version of the catalogue was last looked at.
+            if self.log.is_in_question() {
+                let _turn = self.turn.acquire(1).await;
+                if let Err(error) = self.resolve(&worker).await {
+                    tracing::warn!(%error, "whether a change of the catalogue came into force is not known yet");
+                }
+            }
             let version = Some(self.log.with(|catalog| catalog.version()));
             if version != looked_at {
                 let (resharded, freed) = (self.resume_reshards(&worker), self.free_leftovers(&worker));
@@ -194,6 +200,42 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
+    /// Finds out what became of a command whose outcome was not known, and acts upon it if it came into force. In the
+    /// caller's turn; what the command asks of the workers is done in the background.
+    async fn resolve(&self, worker: &Rc<Worker<R>>) -> Result<(), Failure> {
+        if !self.log.is_in_question() {
+            return Ok(());
+        }
+        let Some((command, _)) = self.log.settle().await? else { return Ok(()) };
+        match &command {
+            // No other worker has the values. The lease lasts for its time from now on.
+            Command::Store(command) => {
+                if let (StoreCommand::Claim { name, ttl_ms, .. }, now) = (command, worker.rt.now()) {
+                    let token = self.token_of(name);
+                    self.deadlines.borrow_mut().extend(now, &name.space, &name.key, token, *ttl_ms);
+                }
+            }
+            _ => {
+                let (events, answers) = self.spread(worker, &command)?;
+                let here = Rc::clone(worker);
+                worker.rt.spawn(TaskClass::Background, async move {
+                    if let Err(error) = done(&here, events, answers).await {
+                        tracing::error!(%error, "a change of the catalogue that is in force was not carried out");
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a command in force to every worker's copy of the catalogue. Without a pause: the next one comes after it.
+    fn spread(&self, worker: &Worker<R>, command: &Command) -> Result<(Vec<Event>, Vec<OneShot<Answer>>), Failure> {
+        let links = worker.links.iter().flatten();
+        let answers = links.map(|link| link.send(Op::Apply(command.clone()), None)).collect();
+        let events = worker.apply(command)?;
+        Ok((events, answers))
+    }
+
     /// Puts a command into force on every worker, and waits until each has done what it asks.
     async fn propose(&self, worker: &Rc<Worker<R>>, command: Command) -> Result<(), Failure> {
         self.propose_and(worker, command, |_| ()).await
@@ -206,23 +248,23 @@ impl<R: Runtime> Admin<R> {
         command: Command,
         look: impl FnOnce(&Catalog) -> T,
     ) -> Result<T, Failure> {
-        let (looked, applied, answers): (T, Vec<Event>, Vec<OneShot<Answer>>) = {
-            let _turn = self.turn.acquire(1).await;
-            self.log.propose(&command).await?;
-            let looked = self.log.with(look);
-            let answers =
-                worker.links.iter().flatten().map(|link| link.send(Op::Apply(command.clone()), None)).collect();
-            let events = worker.apply(&command)?;
-            (looked, events, answers)
-        };
-        worker.act(applied).await?;
-        for answer in answers {
-            match answer.wait().await {
-                Some(Answer::Done(done)) => done?,
-                Some(_) => unreachable!("a command is answered as a command"),
-                None => return Err(Failure::Draining),
+        let (looked, (events, answers)) = {
+            let turn = self.turn.acquire(1).await;
+            self.resolve(worker).await?;
+            if worker.rt.leaves_out(Step::StoreReshard) && matches!(command, Command::FinishReshard { .. }) {
+                let (rt, log, command) = (worker.rt.clone(), Rc::clone(&self.log), command.clone());
+                worker.rt.spawn(TaskClass::Background, async move {
+                    let _turn = turn;
+                    rt.sleep(Duration::from_millis(50)).await;
+                    let _ = log.propose(&command).await;
+                });
+            } else {
+                self.log.propose(&command).await?;
             }
-        }
+            let looked = self.log.with(look);
+            (looked, self.spread(worker, &command)?)
+        };
+        done(worker, events, answers).await?;
         Ok(looked)
     }
 
@@ -250,4 +292,21 @@ impl<R: Runtime> Admin<R> {
     fn version_done(&self) -> AdminDone {
         AdminDone::Version(self.log.with(|catalog| catalog.version()))
     }
+}
+
+/// Resolves once every worker has done what a command asks.
+async fn done<R: Runtime>(
+    worker: &Rc<Worker<R>>,
+    events: Vec<Event>,
+    answers: Vec<OneShot<Answer>>,
+) -> Result<(), Failure> {
+    worker.act(events).await?;
+    for answer in answers {
+        match answer.wait().await {
+            Some(Answer::Done(done)) => done?,
+            Some(_) => unreachable!("a command is answered as a command"),
+            None => return Err(Failure::Draining),
+        }
+    }
+    Ok(())
 }

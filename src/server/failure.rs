@@ -158,6 +158,8 @@ impl Failure {
             Self::LeaseLost { current } => (ErrorCode::LeaseLost, *current, 0),
             Self::Catalog(error) => catalog(error),
             Self::Propose(ProposeError::Closed(refusal)) => refused(*refusal),
+            // The next one will likely be stored.
+            Self::Propose(ProposeError::NotStored) => (ErrorCode::WorkerOverloaded, 0, 0),
             Self::Propose(ProposeError::OutcomeUnknown) => (ErrorCode::LogFailed, 0, 0),
             Self::Propose(ProposeError::Refused(error)) => catalog(error),
             Self::WorkerGone(_) | Self::Draining => (ErrorCode::Draining, 0, 0),

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Bounds, apart from those of `limits`: one connection has four large answers in the making ([`Turns`]) and takes up no further
-//! request while too much waits to be sent. Waiting has an end: [`marks`] says what each connection waits for, and all are
+//! request while too much waits to be sent. Waiting has an end: `marks` says what each connection waits for, and all are
 //! looked at once a second.
 
 mod body;
@@ -58,7 +58,8 @@ use self::tls::Tls;
 use self::wire::{Version, Wire};
 use crate::limits::{
     CONNECTIONS_PER_WORKER_MAX, HTTP_FREE_BYTES, HTTP_HEAD_BYTES_MAX, HTTP_READ_BYTES_MAX,
-    HTTP_REQUESTS_PER_WORKER_MAX, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
+    HTTP_REQUESTS_PER_WORKER_MAX, HTTP2_FRAME_BYTES_MAX, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX,
+    HTTP2_WINDOW_BYTES,
 };
 use crate::runtime::local::Semaphore;
 use crate::runtime::{Runtime, TaskClass};
@@ -153,6 +154,7 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
             .auto_date_header(false)
             .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+            .max_frame_size(HTTP2_FRAME_BYTES_MAX)
             .max_concurrent_streams(HTTP2_STREAMS_MAX)
             .max_header_list_size(HTTP_HEAD_BYTES_MAX as u32);
         let front = Rc::new(Self {

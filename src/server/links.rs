@@ -135,6 +135,7 @@ impl Link {
             | Op::Stats(_)
             | Op::Traffic(_)
             | Op::Unseal(_)
+            | Op::Quarantine(_)
             | Op::Apply(_) => (0, false),
             // These wait for records, for the disk, or for other changes.
             Op::Wait { .. }

@@ -145,6 +145,8 @@ pub enum Op {
     TakeBack(GroupId),
     /// Free the storage of shards; they are turned away already.
     Free(Vec<GroupId>),
+    /// A shard was found damaged: it is described so, and is not changed any more.
+    Quarantine(GroupId),
     /// Change the catalogue. For worker 0.
     Admin(AdminOp),
     /// A command is in force: take it over, and do what it asks of the owner of shards.

@@ -510,7 +510,9 @@ async fn watch<R: Runtime>(worker: Rc<Worker<R>>) {
             }
             Err(error) => tracing::warn!(%error, "could not look at the disk"),
         }
-        worker.shards.reopen_dead().await;
+        for group in worker.shards.reopen_dead().await {
+            worker.quarantine(group).await;
+        }
         worker.adopt_astray().await;
         worker.pipes.forget_idle(worker.rt.now());
         if round % EXPIRE_EVERY == 0 {

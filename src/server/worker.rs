@@ -263,6 +263,10 @@ impl<R: Runtime> Worker<R> {
             Op::HandOver(group) => Answer::Done(self.hand_over(group).await),
             Op::TakeBack(group) => Answer::Done(self.adopt(group).await),
             Op::Free(groups) => Answer::Freed(self.free(groups).await),
+            Op::Quarantine(group) => {
+                self.quarantined.borrow_mut().insert(group);
+                Answer::Done(Ok(()))
+            }
             Op::Admin(op) => Answer::Admin(self.admin(op).await),
             Op::Put { .. } | Op::Apply(_) => unreachable!("served in order"),
         }

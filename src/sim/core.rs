@@ -14,6 +14,7 @@ use super::net::{NetEvent, Network};
 use super::options::SimOptions;
 use super::prng::{Prng, mix};
 use super::trace::{Event, Trace};
+use crate::runtime::Step;
 use crate::types::{MonoUs, WallUs};
 
 /// Virtual time at the start. Not 0, so that code which takes 0 for "never" is found out.
@@ -50,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) disk: Rc<RefCell<Disk>>,
     pub(crate) random: Prng,
     pub(crate) wall_offset_us: i64,
+    /// Steps that its processes leave out.
+    pub(crate) left_out: Vec<Step>,
     /// Polls of its tasks until it goes down, and how.
     pub(crate) fuse: Option<(u64, Crash)>,
     pub(crate) polls: u64,

@@ -82,6 +82,7 @@ pub use self::options::{
 use self::prng::Prng;
 use self::process::Process;
 pub use self::runtime::SimRuntime;
+use crate::runtime::Step;
 use crate::types::MonoUs;
 
 /// A simulated machine, counted from 1. Its address is 10.0.0.1, 10.0.0.2, ...
@@ -153,6 +154,7 @@ impl Sim {
             disk: Rc::new(RefCell::new(Disk::new(self.core.options.disk, stream("disk")))),
             random: stream("random"),
             wall_offset_us: 0,
+            left_out: Vec::new(),
             fuse: None,
             polls: 0,
         });
@@ -295,6 +297,13 @@ impl Sim {
     pub fn jump_wall(&self, host: HostId, delta_us: i64) {
         self.core.note(Some(host), "wall clock jumps", [delta_us.cast_unsigned(), 0], None);
         self.core.hosts.borrow_mut()[host.index()].wall_offset_us += delta_us;
+    }
+
+    // ---- seeded bugs
+
+    /// Has the processes of a host leave out a step of the code from now on.
+    pub fn leave_out(&self, host: HostId, step: Step) {
+        self.core.hosts.borrow_mut()[host.index()].left_out.push(step);
     }
 
     // ---- disks

@@ -13,7 +13,7 @@ use super::options::DiskOp;
 use super::process::Process;
 use super::{HostId, disk::tree::dir_at};
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{DiskSpace, Open, Reactor, Runtime, TaskClass};
+use crate::runtime::{DiskSpace, Open, Reactor, Runtime, Step, TaskClass};
 use crate::types::{MonoUs, WallUs};
 
 /// A process on a simulated host, as its code sees the machine. Once the host went down, it and everything made with it is
@@ -88,6 +88,10 @@ impl Runtime for SimRuntime {
     type Listener = SimListener;
     type Sender<T: Send + 'static> = SimSender<T>;
     type Receiver<T: Send + 'static> = SimReceiver<T>;
+
+    fn leaves_out(&self, step: Step) -> bool {
+        self.process.core.hosts.borrow()[self.host().index()].left_out.contains(&step)
+    }
 
     fn alloc(&self, len: usize) -> SimBufMut {
         assert!(len > 0, "a buffer of no bytes");

@@ -2,6 +2,7 @@
 //! streams, consumers, limits, the store.
 #![cfg(feature = "sim")]
 
+mod administration;
 mod bounds;
 mod consumers;
 mod ending;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use millstream::limits::{
-    CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, HTTP_BODY_BYTES_MAX, HTTP_IDLE_US_MAX, RECEIVE_BUDGET_BYTES,
-    REQUEST_ARRIVAL_US_MAX, SEND_STALL_US_MAX,
+    CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, HTTP_BODY_BYTES_MAX, HTTP_IDLE_US_MAX, HTTP_REQUESTS_PER_WORKER_MAX,
+    HTTP2_STREAMS_MAX, RECEIVE_BUDGET_BYTES, REQUEST_ARRIVAL_US_MAX, SEND_STALL_US_MAX,
 };
 use millstream::runtime::local::join_all;
 use millstream::runtime::{Reactor, ReadHalf};
@@ -166,6 +166,33 @@ fn thousands_of_idle_connections() {
         drop(all);
         world.until(|| world.worker.connections.get() == 0).await;
         world.connect().await.post("/echo", b"").await;
+    });
+}
+
+/// Goal: one request more than a worker answers at a time is refused, over both versions of HTTP; so is none afterwards.
+#[test]
+fn requests_of_a_worker_are_counted() {
+    let world = World::new();
+    world.sim.block_on(async {
+        let mut clients = Vec::new();
+        while world.probe.begun.get() < HTTP_REQUESTS_PER_WORKER_MAX {
+            let mut client = Client::new(world.connect().await, &[]).await;
+            let most = (HTTP_REQUESTS_PER_WORKER_MAX - world.probe.begun.get()).min(HTTP2_STREAMS_MAX as usize);
+            let expected = world.probe.begun.get() + most;
+            let posts = client.posts("/never", most);
+            client.conn.send(posts).await;
+            world.until(|| world.probe.begun.get() == expected).await;
+            clients.push(client);
+        }
+        let mut conn = world.connect().await;
+        assert_eq!(conn.post("/echo", b"").await.status, 503);
+        let mut client = Client::new(world.connect().await, &[]).await;
+        let stream = client.post("/echo", b"").await;
+        assert_eq!(client.answer(stream).await.status, 503);
+        drop(clients);
+        world.until(|| world.probe.ended.get() == HTTP_REQUESTS_PER_WORKER_MAX).await;
+        let stream = client.post("/echo", b"").await;
+        assert_eq!(client.answer(stream).await.status, 200);
     });
 }
 

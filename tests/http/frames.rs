@@ -226,6 +226,13 @@ impl Client {
         stream
     }
 
+    /// The bytes of many requests without bodies.
+    pub fn posts(&mut self, path: &str, count: usize) -> Vec<u8> {
+        let first = self.next;
+        self.next += 2 * count as u32;
+        (first..self.next).step_by(2).flat_map(|stream| headers(stream, "POST", path, &[], END_STREAM)).collect()
+    }
+
     /// Sends a whole request, within the windows.
     pub async fn post(&mut self, path: &str, body: &[u8]) -> u32 {
         let len = body.len().to_string();

@@ -199,7 +199,7 @@ fn garbage() {
         let one = 1_u32.to_be_bytes();
         let bad: Vec<(&str, Vec<u8>)> = vec![
             ("text", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()),
-            ("a frame too long", frame(DATA, 0, 1, &[0; 17 << 10])),
+            ("a frame too long", frame(DATA, 0, 1, &vec![0; 257 << 10])),
             ("data on no stream", frame(DATA, 0, 0, b"x")),
             ("data on an idle stream", frame(DATA, 0, 7, b"x")),
             ("an even stream", headers(2, "POST", "/", &[], END_STREAM)),

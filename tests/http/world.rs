@@ -82,7 +82,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// Answers by path: `/echo` with the body, `/len` with its length and that of what was sent, `/wait` once it may, `/big/N` with
+/// Answers by path: `/echo` with the body, `/len` with its length and that of what was sent, `/wait` once it may, `/never`, `/big/N` with
 /// N bytes for which it took a turn, `/stream` with events.
 pub async fn handle<R: Runtime>(
     probe: &Rc<Probe>,
@@ -104,6 +104,7 @@ pub async fn handle<R: Runtime>(
             probe.changed.until(|| probe.go.get().then_some(())).await;
             Response::new(Body::from("waited"))
         }
+        "/never" => std::future::pending().await,
         "/stream" => {
             let (sender, body) = stream(turns);
             probe.streams.set(probe.streams.get() + 1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use super::{Idle, Log, OutcomeUnknown, Queued, State, TailFlush, Waiting};
+use super::{Idle, Log, OutcomeUnknown, Place, Queued, State, TailFlush, Waiting};
 use crate::engine::env::TailHolder;
 use crate::format::names::SegmentNumber;
 use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
@@ -122,7 +122,7 @@ impl<R: Runtime> Log<R> {
                 }
             };
             if sync_now {
-                self.sync_file(&file).await?;
+                self.sync_file(&file, Place { number, pos }).await?;
             }
             self.publish(run);
         }
@@ -145,26 +145,29 @@ impl<R: Runtime> Log<R> {
         self.roll(len).await
     }
 
-    pub(super) async fn sync_file(&self, file: &R::File) -> io::Result<()> {
+    /// Syncs a file in which everything before `to` was written.
+    pub(super) async fn sync_file(&self, file: &R::File, to: Place) -> io::Result<()> {
         let written = self.state.borrow().marks.written();
         file.sync().await?;
         let mut state = self.state.borrow_mut();
         state.marks.sync(written);
+        state.synced_to = to;
         state.synced_at = self.env.rt.now();
         Ok(())
     }
 
     /// Syncs what was written without a sync, if anything was.
     pub(super) async fn sync_written(&self) -> io::Result<()> {
-        let number = {
+        let to = {
             let state = self.state.borrow();
             if state.marks.written() == state.marks.durable() {
                 return Ok(());
             }
-            state.segments.back().expect("something was written").number
+            let last = state.segments.back().expect("something was written");
+            Place { number: last.number, pos: last.end_pos }
         };
-        let file = self.file(number).await?;
-        self.sync_file(&file).await
+        let file = self.file(to.number).await?;
+        self.sync_file(&file, to).await
     }
 
     /// Makes a run of flushes visible: they are written, and as durable as the level asks for.
@@ -227,6 +230,7 @@ impl<R: Runtime> Log<R> {
         let mut state = self.state.borrow_mut();
         let active = state.segments.back_mut().expect("the block was written to it");
         active.end_pos = pos + BLOCK_BYTES as u64;
+        state.synced_to = Place { number, pos: pos + BLOCK_BYTES as u64 };
         state.hinted = true;
         Ok(())
     }

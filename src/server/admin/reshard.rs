@@ -202,6 +202,11 @@ impl<R: Runtime> Admin<R> {
     /// goes on.
     pub(super) async fn settle(&self, worker: &Rc<Worker<R>>, stream: StreamId) -> Result<(), Failure> {
         let _turn = self.shard_turn(stream).acquire(1).await;
+        {
+            // Whether the last step was taken may not be known yet.
+            let _turn = self.turn.acquire(1).await;
+            self.resolve(worker).await?;
+        }
         loop {
             match self.log.with(|catalog| Next::of(catalog, stream)) {
                 Next::Finish(pending) => self.finish_reshard(worker, stream, &pending).await?,
@@ -250,8 +255,8 @@ impl<R: Runtime> Admin<R> {
             Err(error) => Err(error),
         };
         match &result {
-            // Whether the parents are closed is not known. Were they let in again, records could be stored behind an end
-            // that counts after the next start.
+            // Whether the parents are closed is not known yet, and is found out before the next try. Were they let in again,
+            // records could be stored behind an end that counts.
             Ok(()) | Err(Failure::Propose(ProposeError::OutcomeUnknown)) => {}
             Err(_) => {
                 for parent in parents {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::Admin;
 use crate::catalog::store::{check_key, check_space};
 use crate::catalog::{Catalog, CatalogError, Command, Event, Expect, Item, Lease, Name, StoreCommand, StoreError};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Step};
 use crate::server::failure::Failure;
 use crate::server::mail::{StoreDone, StoreOp, Stored};
 use crate::server::worker::Worker;
@@ -41,7 +41,7 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
-    async fn put_or_release(&self, worker: &Worker<R>, command: StoreCommand) -> Result<StoreDone, Failure> {
+    async fn put_or_release(&self, worker: &Rc<Worker<R>>, command: StoreCommand) -> Result<StoreDone, Failure> {
         let name = command.name().clone();
         let (is_deletion, takes_nothing, is_fenced) = match &command {
             StoreCommand::Delete { expect, token, .. } => {
@@ -51,6 +51,7 @@ impl<R: Runtime> Admin<R> {
             StoreCommand::Claim { .. } | StoreCommand::Release { .. } => (false, false, true),
         };
         let _turn = self.turn.acquire(1).await;
+        self.resolve(worker).await?;
         let version = match self.change(command).await {
             Ok((version, _)) => version,
             Err(Failure::Catalog(CatalogError::Store(error))) => {
@@ -75,7 +76,7 @@ impl<R: Runtime> Admin<R> {
     }
 
     /// The token of the lease there is on a value; 0 if there is none.
-    fn token_of(&self, name: &Name) -> u64 {
+    pub(super) fn token_of(&self, name: &Name) -> u64 {
         self.log.with(|catalog| {
             let lease = catalog.store().get(&name.space, &name.key).and_then(|item| item.lease.as_ref());
             lease.map_or(0, |lease| lease.token)
@@ -88,13 +89,14 @@ impl<R: Runtime> Admin<R> {
     /// holder who renews meanwhile waits ([`Admin::renew`]). Nobody is told that a lease lasts which another one then gets.
     async fn claim(
         &self,
-        worker: &Worker<R>,
+        worker: &Rc<Worker<R>>,
         name: Name,
         owner: String,
         ttl_ms: u32,
         take_from: Option<u64>,
     ) -> Result<StoreDone, Failure> {
         let _turn = self.turn.acquire(1).await;
+        self.resolve(worker).await?;
         let held = self.log.with(|catalog| {
             let lease = catalog.store().get(&name.space, &name.key)?.lease.clone()?;
             let left_us = self.left_us(worker.rt.now(), &name.space, &name.key, &lease);
@@ -102,6 +104,7 @@ impl<R: Runtime> Admin<R> {
         });
         let take_from = match held {
             Some((lease, 0)) => Some(lease.token),
+            Some((lease, _)) if worker.rt.leaves_out(Step::AwaitLeaseEnd) => Some(lease.token),
             Some((lease, left_us)) if take_from != Some(lease.token) => {
                 return Err(Failure::LeaseHeld { owner: lease.owner, token: lease.token, left_us });
             }

@@ -15,8 +15,8 @@ use super::marks::Marks;
 use crate::runtime::room::{Room, fill_spare};
 use crate::runtime::{ReadHalf, Runtime, WriteHalf};
 
-/// What is read ahead of TLS at a time: two of its records.
-const AHEAD_BYTES: usize = 32 << 10;
+/// What is read ahead at a time, of TLS and of HTTP/2: they ask for 4 or 8 KiB, which would be a system call each.
+const AHEAD_BYTES: usize = 64 << 10;
 
 /// So much is gathered before it is sent.
 const GATHER_BYTES_MAX: usize = 64 << 10;
@@ -55,18 +55,34 @@ impl<R: Runtime> Socket<R> {
         Poll::Ready(Ok(n))
     }
 
-    /// Fills `room`; ready with 0 at the end.
-    pub(super) fn poll_read(&self, cx: &mut Context<'_>, room: &mut Room<'_>) -> Poll<io::Result<usize>> {
+    /// Fills `room`; ready with 0 at the end. With `ahead`, what is small is not asked of the kernel.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, room: &mut Room<'_>, ahead: bool) -> Poll<io::Result<usize>> {
+        if ahead && room.remaining_mut() < AHEAD_BYTES {
+            ready!(self.poll_read_ahead(cx))?;
+        }
         let mut ahead = self.ahead.borrow_mut();
         if ahead.is_empty() {
             return self.receive(cx, room);
         }
         let n = ahead.len().min(room.remaining_mut());
-        room.put_slice(&ahead.split_to(n));
-        if ahead.is_empty() {
-            *ahead = BytesMut::new();
-        }
+        room.put_slice(&ahead[..n]);
+        ahead.advance(n);
         Poll::Ready(Ok(n))
+    }
+
+    /// Sees that something was read ahead, unless the stream has ended.
+    fn poll_read_ahead(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut ahead = self.ahead.borrow_mut();
+        if ahead.is_empty() {
+            ahead.reserve(AHEAD_BYTES);
+            let filled = fill_spare(&mut ahead, |room| self.receive(cx, room));
+            if ahead.is_empty() {
+                // An idle connection holds no buffer.
+                *ahead = BytesMut::new();
+            }
+            ready!(filled)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The first bytes of what comes, at most as many as `into` takes; they are read again afterwards.
@@ -83,16 +99,8 @@ impl<R: Runtime> Socket<R> {
         cx: &mut Context<'_>,
         take: impl FnOnce(&[u8]) -> io::Result<(usize, T)>,
     ) -> Poll<io::Result<T>> {
+        ready!(self.poll_read_ahead(cx))?;
         let mut ahead = self.ahead.borrow_mut();
-        if ahead.is_empty() {
-            ahead.reserve(AHEAD_BYTES);
-            let filled = fill_spare(&mut ahead, |room| self.receive(cx, room));
-            if ahead.is_empty() {
-                // An idle connection holds no buffer.
-                *ahead = BytesMut::new();
-            }
-            ready!(filled)?;
-        }
         let (taken, value) = take(&ahead)?;
         ahead.advance(taken);
         Poll::Ready(Ok(value))

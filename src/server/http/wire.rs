@@ -32,13 +32,15 @@ pub(super) struct Wire<R: Runtime> {
     tls: Option<Tls>,
     /// Looked at already.
     seen: Bytes,
+    /// It speaks HTTP/2, for which hyper reads a little at a time.
+    framed: bool,
     closed: bool,
     leaves_end: bool,
 }
 
 impl<R: Runtime> Wire<R> {
     pub(super) fn new(socket: &Rc<Socket<R>>, tls: Option<Tls>) -> Self {
-        Self { socket: Rc::clone(socket), tls, seen: Bytes::new(), closed: false, leaves_end: false }
+        Self { socket: Rc::clone(socket), tls, seen: Bytes::new(), framed: false, closed: false, leaves_end: false }
     }
 
     /// The end of the connection is left to the client, which ends it once it has read everything: a client of HTTP/2 that
@@ -61,7 +63,7 @@ impl<R: Runtime> Wire<R> {
             let mut room = Room::new(&mut first[len..]);
             let n = match &mut self.tls {
                 Some(tls) => poll_fn(|cx| tls.poll_read(cx, &self.socket, &mut room)).await?,
-                None => poll_fn(|cx| self.socket.poll_read(cx, &mut room)).await?,
+                None => poll_fn(|cx| self.socket.poll_read(cx, &mut room, false)).await?,
             };
             match (n, len) {
                 (0, 0) => return Ok(None),
@@ -70,13 +72,14 @@ impl<R: Runtime> Wire<R> {
             }
         };
         self.seen = Bytes::copy_from_slice(&first[..len]);
+        self.framed = version == Version::Two;
         Ok(Some(version))
     }
 }
 
 impl<R: Runtime> hyper::rt::Read for Wire<R> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut cursor: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, tls, seen, .. } = self.get_mut();
+        let Self { socket, tls, seen, framed, .. } = self.get_mut();
         if !seen.is_empty() {
             let n = seen.len().min(cursor.remaining());
             cursor.put_slice(&seen[..n]);
@@ -88,7 +91,7 @@ impl<R: Runtime> hyper::rt::Read for Wire<R> {
         }
         ready!(fill_cursor(&mut cursor, |room| match tls {
             Some(tls) => tls.poll_read(cx, socket, room),
-            None => socket.poll_read(cx, room),
+            None => socket.poll_read(cx, room, *framed),
         }))?;
         Poll::Ready(Ok(()))
     }

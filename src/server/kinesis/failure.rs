@@ -167,7 +167,7 @@ pub fn error(failure: &Failure, about: &About<'_>) -> Error {
         | Failure::Recover(_)
         | Failure::LeaseHeld { .. }
         | Failure::LeaseLost { .. }
-        | Failure::Propose(ProposeError::Closed(_) | ProposeError::OutcomeUnknown)
+        | Failure::Propose(ProposeError::Closed(_) | ProposeError::NotStored | ProposeError::OutcomeUnknown)
         | Failure::Io(_) => internal(failure),
     }
 }

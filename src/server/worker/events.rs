@@ -10,6 +10,7 @@ use crate::engine::shards::{HandOver, Known, Storage};
 use crate::runtime::Runtime;
 use crate::runtime::local::join_all;
 use crate::server::failure::Failure;
+use crate::server::mail::Op;
 use crate::types::{GroupId, StreamId, WorkerId};
 
 impl<R: Runtime> Worker<R> {
@@ -165,12 +166,19 @@ impl<R: Runtime> Worker<R> {
             Known::of(stream, shard)
         };
         let report = self.shards.adopt(known).await?;
+        self.catch_up(group);
         if !report.damage.is_empty() {
             tracing::error!(%group, damage = report.damage.len(), "a shard that moved is damaged");
-            self.quarantined.borrow_mut().insert(group);
+            self.quarantine(group).await;
         }
-        self.catch_up(group);
         Ok(())
+    }
+
+    /// Lets every worker know that a shard is damaged. Resolves when they do, but for those that are stopping.
+    pub async fn quarantine(&self, group: GroupId) {
+        self.quarantined.borrow_mut().insert(group);
+        let telling = self.links.iter().flatten().map(|link| link.send(Op::Quarantine(group), None).wait());
+        join_all(telling.collect::<Vec<_>>()).await;
     }
 
     /// Resolves once the storage of shards is gone; false if the node stops before that.

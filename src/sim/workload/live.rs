@@ -40,8 +40,8 @@ use crate::client::{
 };
 use crate::engine::env::Tuning;
 use crate::protocol::ErrorCode;
-use crate::runtime::Reactor;
 use crate::runtime::local::Notify;
+use crate::runtime::{Reactor, Step};
 use crate::server::node::{DiskLimit, DiskLimits, Options, Report, Supervisor, seeds};
 use crate::sim::prng::Prng;
 use crate::sim::{Chance, DiskStats, HostId, Injection, Sim, SimRuntime};
@@ -111,6 +111,8 @@ pub struct Plan {
     pub cuts: Chance,
     /// Each worker's settings.
     pub tuning: Tuning,
+    /// A step of the node that is left out, to prove the checker.
+    pub left_out: Option<Step>,
     /// Faults aimed at chosen steps, to prove the checker.
     pub aimed: Vec<Injection>,
 }
@@ -131,6 +133,7 @@ impl Plan {
             jumps: !throttled && prng.coin(),
             cuts: if prng.coin() { Chance::percent(30) } else { Chance::NEVER },
             tuning: Tuning { tail_bytes_max: [0, 100_000, 16 << 20][prng.below(3) as usize], ..Tuning::default() },
+            left_out: None,
             aimed: Vec::new(),
         }
     }
@@ -230,6 +233,9 @@ impl World {
         let (node, seed) = (sim.host("node"), sim.seed());
         for injection in &plan.aimed {
             sim.inject(node, injection.clone());
+        }
+        if let Some(step) = plan.left_out {
+            sim.leave_out(node, step);
         }
         Rc::new(Self {
             sim: sim.clone(),

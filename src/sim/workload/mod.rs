@@ -6,6 +6,7 @@
 //! | [`damage`] | the same, closed | flipped bits and zeroed blocks in durable bytes | [`damage`] |
 //! | [`node`] | a whole node with clients | kills, power failures, stops, broken connections | [`shard_oracle`] |
 //! | [`live`] | a whole node whose streams are resharded, moved, deleted | the same, clocks that jump | [`live`] |
+//! | [`values`] | a whole node whose stored values and leases are fought for | the same, holders that pause | [`values`] |
 //!
 //! Each workload is a function of a seed. What it finds wrong is a panic, printed with the seed, the last events of the
 //! trace and the command that runs the seed again. `tests/simulation.rs` runs them.
@@ -15,9 +16,11 @@ pub mod damage;
 pub mod live;
 pub mod log_oracle;
 pub mod logs;
+mod machine;
 pub mod native;
 pub mod node;
 pub mod shard_oracle;
+pub mod values;
 
 #[cfg(test)]
 mod tests;

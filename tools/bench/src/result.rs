@@ -56,6 +56,20 @@ pub struct RunResult {
     pub catch_up: Vec<CatchUp>,
     /// What was done to the node.
     pub faults: Vec<FaultOutcome>,
+    /// What was done to the stream, if the workload changes it.
+    #[serde(default)]
+    pub changes: Option<ChangeTotals>,
+}
+
+/// Changes of the stream while it was in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeTotals {
+    /// Those made, by kind.
+    pub made: BTreeMap<String, u64>,
+    /// Those that were not, by kind and reason.
+    pub refused: BTreeMap<String, u64>,
+    /// The longest that one took, in milliseconds.
+    pub longest_ms: u64,
 }
 
 /// Runs at several rates: what `--find-max` gives.
@@ -216,6 +230,9 @@ pub struct ReadTotals {
     pub bytes_per_s: f64,
     /// Errors by kind that a consumer met and went on from, or ended with.
     pub errors: BTreeMap<String, u64>,
+    /// Shards read: those there were in the beginning, and those that were split or merged from them.
+    #[serde(default)]
+    pub shards: u64,
 }
 
 /// Latencies. "Intended" is counted from the time the schedule wanted the record to be sent, "actual" from when it was.

@@ -157,6 +157,7 @@ pub fn facts(run: &RunResult) -> Vec<(&'static str, Facts)> {
         ("Verification", verification(run)),
         ("Generator and node", generator(run)),
         ("Faults", faults(run)),
+        ("Changes", changes(run)),
         ("Server", server(run)),
         ("Machine", maps([&run.environment.facts, &run.environment.storage, &run.environment.placement])),
     ]
@@ -250,6 +251,21 @@ fn generator(run: &RunResult) -> Facts {
     facts
 }
 
+fn changes(run: &RunResult) -> Facts {
+    let Some(changes) = &run.changes else { return Vec::new() };
+    let list = |counts: &std::collections::BTreeMap<String, u64>| {
+        let each: Vec<_> = counts.iter().map(|(name, count)| format!("{} {name}", human::count(*count))).collect();
+        if each.is_empty() { "none".to_owned() } else { each.join(", ") }
+    };
+    let shards = run.read.iter().map(|read| read.shards).max().unwrap_or_default();
+    vec![
+        fact("changes made", list(&changes.made)),
+        fact("changes refused", list(&changes.refused)),
+        fact("longest change", format!("{} ms", changes.longest_ms)),
+        fact("shards read per group", human::count(shards)),
+    ]
+}
+
 fn faults(run: &RunResult) -> Facts {
     let millis = |value: Option<u64>| value.map_or_else(|| crate::env::UNKNOWN.to_owned(), |ms| format!("{ms} ms"));
     let each = run.faults.iter().map(|fault| {
@@ -315,7 +331,7 @@ pub fn render(run: &RunResult) -> String {
     {
         let _ = writeln!(out, "verification, {name}: {value}");
     }
-    for (name, value) in faults(run) {
+    for (name, value) in faults(run).into_iter().chain(changes(run)) {
         let _ = writeln!(out, "{name}: {value}");
     }
     out

@@ -76,6 +76,31 @@ fn restart() {
     assert!(result.put.acked > 0 && result.put.unresolved == 0, "{:?}", result.put);
 }
 
+/// Goal: readers follow a stream that is split, merged, scaled and moved under load, whose limits and retention change: every
+/// record once, in order, over many ends of shards, by push, long poll and poll.
+#[test]
+fn mixed() {
+    let dir = scratch();
+    let options = NodeOptions {
+        binary: None,
+        data: Some(dir.path().join("data")),
+        args: ["--workers", "2"].map(str::to_owned).to_vec(),
+    };
+    let node = Arc::new(Mutex::new(Node::start(&options).expect("a node")));
+    for mode in ["push", "long-poll", "poll"] {
+        let mode = format!("read.mode={mode}");
+        let quick =
+            ["duration=3s", "warmup=200ms", "load.schedule.rate=400", "changes.every=60ms", "changes.shards_max=6"];
+        let result = measure("mixed", &[&quick[..], &["stream.shards=3", &mode]].concat(), &node);
+        assert_eq!(result.verdict.failed, Vec::<String>::new(), "{mode}");
+        assert_eq!((result.put.failed, result.put.unknown, result.put.unresolved), (0, 0, 0), "{mode}");
+        let changes = result.changes.as_ref().expect("it changes the stream");
+        assert!(changes.made.values().sum::<u64>() >= 5, "{mode}: {changes:?}");
+        // Two groups, each of which read shards that were not there in the beginning.
+        assert!(result.read.iter().all(|read| read.shards > 3), "{mode}: {changes:?}, {:?}", result.read);
+    }
+}
+
 /// Goal: the workload that kills a node is refused on a node that the run did not start.
 #[test]
 fn only_own_nodes_are_killed() {

@@ -90,3 +90,17 @@ fn missing_syncs_are_noticed() {
     println!("caught by seed {caught:?}");
     assert!(caught.is_some(), "nothing is synced, and nobody notices");
 }
+
+/// Goal: the checker notices each step that keeps records whole and in order while shards change: that puts to parents wait
+/// until the reshard is in the catalogue, that it is durable before the children open, that a shard that moves is let go of.
+#[test]
+fn missing_steps_of_reshards_and_moves_are_noticed() {
+    for step in [Step::HoldParents, Step::StoreReshard, Step::DrainBeforeMove] {
+        let caught = (0..10).find(|seed| {
+            let plan = Plan { left_out: Some(step), ..Plan::draw(*seed) };
+            catch_unwind(AssertUnwindSafe(|| run_plan(*seed, plan))).is_err()
+        });
+        println!("{step:?}: caught by seed {caught:?}");
+        assert!(caught.is_some(), "not noticed: {step:?} is left out");
+    }
+}

@@ -35,11 +35,11 @@ pub use self::consumer::KinesisConsumer;
 use self::consumer::PollConsumer;
 use self::messages::{
     ConsumerArn, CreateStream, DeleteStream, DescribeStreamConsumerAnswer, Empty, ListShards, ListShardsAnswer,
-    RegisterStreamConsumer, RegisterStreamConsumerAnswer, StreamName, StreamSummaryAnswer, shard_number,
+    RegisterStreamConsumer, RegisterStreamConsumerAnswer, StreamName, StreamSummaryAnswer,
 };
 pub use self::producer::KinesisProducer;
 use self::push::PushConsumer;
-use super::{Done, Driver, Failure, From, ServerInfo, StreamSpec, Target};
+use super::{Done, Driver, Failure, From, ServerInfo, ShardRef, StreamSpec, Target};
 use crate::workload::{Batch, Read, ReadMode};
 
 /// How long a call about a stream may take.
@@ -197,19 +197,19 @@ impl Driver for Kinesis {
         self.until(name, |found| found.as_ref().is_err_and(|error| error.kind == "not_found")).await
     }
 
-    async fn shards(&self, stream: &str) -> Result<Vec<u32>, Failure> {
-        let (mut numbers, mut next) = (Vec::new(), None::<String>);
+    async fn shards(&self, stream: &str) -> Result<Vec<ShardRef>, Failure> {
+        let (mut shards, mut next) = (Vec::new(), None::<String>);
         loop {
             // A page's token stands for the stream too.
             let list = ListShards { stream_name: next.is_none().then_some(stream), next_token: next.as_deref() };
             let page: ListShardsAnswer = self.api.call("ListShards", &list, CALL_TIMEOUT).await?;
             for shard in &page.shards {
-                numbers.push(shard_number(&shard.shard_id)?);
+                shards.push(shard.named()?);
             }
             next = page.next_token;
             if next.is_none() {
-                numbers.sort_unstable();
-                return Ok(numbers);
+                shards.sort_unstable_by_key(|shard| shard.number);
+                return Ok(shards);
             }
         }
     }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
-use crate::workload::{Batch, Durability, Read};
+use crate::workload::{Batch, ChangeKind, Changes, Durability, Read};
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,12 +116,21 @@ pub enum From {
     End,
 }
 
+/// A shard, and those that were split or merged into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardRef {
+    /// Its number.
+    pub number: u32,
+    /// Those it goes on with the keys of, one or two; none if it was there from the beginning.
+    pub parents: Vec<u32>,
+}
+
 /// What a call of [`Consumer::next`] brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     /// Records handed to the visitor. None is no error: nothing came in time.
     pub records: u64,
-    /// The shard is over.
+    /// The shard is over: [`Consumer::children`] go on with its keys.
     pub ended: bool,
 }
 
@@ -148,8 +157,17 @@ pub trait Driver: Sized + 'static {
     /// Deletes a stream with its records.
     async fn delete_stream(&self, name: &str) -> Result<(), Failure>;
 
-    /// The numbers of a stream's shards, 0, 1, 2, ...
-    async fn shards(&self, stream: &str) -> Result<Vec<u32>, Failure>;
+    /// The shards of a stream that can be read, closed ones too, by number.
+    async fn shards(&self, stream: &str) -> Result<Vec<ShardRef>, Failure>;
+
+    /// Changes a stream that is in use; `dice` decides what the kind leaves open. When this resolves the change is made.
+    ///
+    /// # Errors
+    /// When it was refused: because another change is under way, or because the driver has no such change.
+    async fn change(&self, stream: &str, change: ChangeKind, limits: &Changes, dice: u64) -> Result<(), Failure> {
+        let _ = (stream, limits, dice);
+        Err(Failure::new("unsupported", format!("{}: the {} driver changes no streams", change.name(), Self::NAME)))
+    }
 
     /// A producer. `done` is told of every record for which [`Producer::send`] resolved with success, exactly once.
     async fn producer(&self, stream: &str, batch: &Batch, done: Done) -> Result<Self::Producer, Failure>;
@@ -181,4 +199,10 @@ pub trait Consumer: 'static {
     /// # Errors
     /// What did not pass. The caller counts it and calls again.
     async fn next(&mut self, visit: &mut dyn FnMut(&str, &[u8])) -> Result<Received, Failure>;
+
+    /// The shards that go on with the keys of this one, once it is over.
+    ///
+    /// # Errors
+    /// What did not pass. The caller counts it and calls again.
+    async fn children(&mut self) -> Result<Vec<ShardRef>, Failure>;
 }

@@ -101,6 +101,7 @@ pub(super) fn result<D: Driver>(setup: &Setup, ran: Ran, before: Before<'_>) -> 
         records_per_s: per_s(group.received),
         bytes_per_s: per_s(group.received_bytes),
         errors: group.errors.clone(),
+        shards: group.shards,
     });
     let read: Vec<_> = read.collect();
     let catch_up = match workload.backlog {
@@ -150,5 +151,6 @@ pub(super) fn result<D: Driver>(setup: &Setup, ran: Ran, before: Before<'_>) -> 
         node,
         catch_up,
         faults: ran.faults,
+        changes: None,
     }
 }

@@ -10,8 +10,10 @@
 
 mod backlog;
 mod calibrate;
+mod changes;
 pub mod control;
 mod finish;
+mod lineage;
 mod merge;
 pub mod receive;
 pub mod recorder;
@@ -246,16 +248,24 @@ pub fn run<D: Driver>(
     }
     let (to, from) = channel();
     let threads = Threads::start::<D>(setup, &control, &to)?;
+    let changer = workload.changes.as_ref().map(|changes| changes::start::<D>(setup, changes, &control)).transpose()?;
     let ran = listen(setup, &control, &threads, (&to, &from), node, (interrupt, &info), ledgers, observers);
     if ran.is_err() {
         control.stop();
     }
     threads.join();
+    let changes = match changer.map(JoinHandle::join) {
+        None => None,
+        Some(Ok(made)) => Some(made.context("the stream cannot be changed")),
+        Some(Err(_)) => Some(Err(anyhow::anyhow!("the thread that changes the stream panicked"))),
+    };
     if !setup.existing && !setup.keep_stream {
         // Its figures are taken; a stream that stays behind is no error.
         let _ = block_on(async |_| D::connect(&setup.target).await?.delete_stream(&setup.stream).await);
     }
-    let result = finish::result::<D>(setup, ran?, finish::Before { started_unix_ms, info, timer, calibration, node });
+    let mut result =
+        finish::result::<D>(setup, ran?, finish::Before { started_unix_ms, info, timer, calibration, node });
+    result.changes = changes.transpose()?;
     observers.iter_mut().for_each(|observer| observer.finished(&result));
     Ok(result)
 }

@@ -1,7 +1,9 @@
-//! A thread that receives: one consumer per shard for each of its groups, everything verified.
+//! A thread that receives: one consumer per shard for each of its groups, everything verified. Shards that are split or merged
+//! meanwhile are followed, parents before children.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,13 +13,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::control::{Between, Control};
+use super::lineage::Lineage;
 use super::recorder::{Recorder, cut_slices};
 use super::{Message, Setup};
 use crate::clock::now_ns;
-use crate::driver::{Consumer, Driver, From};
+use crate::driver::{Consumer, Driver, Failure, From};
 use crate::payload;
 use crate::result::CatchUp;
 use crate::verify::Reader;
+use crate::workload::Read;
 
 /// Time from one look whether everything has come to the next.
 const LOOK: Duration = Duration::from_millis(20);
@@ -38,13 +42,19 @@ pub struct GroupEnd {
     pub errors: BTreeMap<String, u64>,
     /// What it received.
     pub reader: Reader,
+    /// Shards it read.
+    pub shards: u64,
     /// How it read the backlog.
     pub catch_up: CatchUp,
 }
 
 /// What the consumers of a group share.
-struct Group {
+struct Group<D: Driver> {
     number: u32,
+    driver: Rc<D>,
+    stream: String,
+    read: Read,
+    lineage: RefCell<Lineage>,
     control: Arc<Control>,
     recorder: Rc<RefCell<Recorder>>,
     reader: RefCell<Reader>,
@@ -66,7 +76,7 @@ pub(super) async fn run<D: Driver>(
     to: Sender<(usize, Message)>,
 ) -> Result<()> {
     let workload = &setup.workload;
-    let driver = D::connect(&setup.target).await.context("a consumer cannot connect")?;
+    let driver = Rc::new(D::connect(&setup.target).await.context("a consumer cannot connect")?);
     let shards = driver.shards(&setup.stream).await.context("the shards are not to be learnt")?;
     let recorder = Recorder::new(Arc::clone(&control));
     let from = if setup.existing { From::End } else { From::Start };
@@ -76,6 +86,10 @@ pub(super) async fn run<D: Driver>(
     for number in groups {
         let group = Rc::new(Group {
             number,
+            driver: Rc::clone(&driver),
+            stream: setup.stream.clone(),
+            read: workload.read.clone(),
+            lineage: RefCell::new(Lineage::new(&shards, from)),
             control: Arc::clone(&control),
             recorder: Rc::clone(&recorder),
             reader: RefCell::new(Reader::new(producers, workload.records.keys.count())),
@@ -87,9 +101,10 @@ pub(super) async fn run<D: Driver>(
             backlog_producer: workload.load.producers,
         });
         let mut consumers = Vec::new();
-        for shard in &shards {
-            let consumer = driver.consumer(&setup.stream, *shard, from, &workload.read).await;
-            consumers.push(consumer.with_context(|| format!("shard {shard} cannot be read"))?);
+        let due = group.lineage.borrow_mut().due();
+        for shard in due {
+            let consumer = driver.consumer(&setup.stream, shard, from, &workload.read).await;
+            consumers.push((shard, consumer.with_context(|| format!("shard {shard} cannot be read"))?));
         }
         opened.push((group, consumers));
     }
@@ -100,8 +115,8 @@ pub(super) async fn run<D: Driver>(
     tokio::task::spawn_local(slices);
     let mut groups = Vec::new();
     for (group, consumers) in opened {
-        for consumer in consumers {
-            tokio::task::spawn_local(Rc::clone(&group).consume(consumer));
+        for (shard, consumer) in consumers {
+            tokio::task::spawn_local(Rc::clone(&group).consume(shard, consumer));
         }
         groups.push(group);
     }
@@ -125,8 +140,44 @@ pub(super) async fn run<D: Driver>(
     Ok(())
 }
 
-impl Group {
-    async fn consume<C: Consumer>(self: Rc<Self>, mut consumer: C) {
+impl<D: Driver> Group<D> {
+    /// Reads a shard to its end, and begins with those that are due then.
+    async fn consume(self: Rc<Self>, shard: u32, mut consumer: D::Consumer) {
+        self.read_all(&mut consumer).await;
+        let children = loop {
+            match consumer.children().await {
+                Ok(children) => break children,
+                Err(failure) => self.failed(&failure).await,
+            }
+        };
+        drop(consumer);
+        self.lineage.borrow_mut().ended(shard, children);
+        let due = self.lineage.borrow_mut().due();
+        for shard in due {
+            tokio::task::spawn_local(Rc::clone(&self).follow(shard));
+        }
+    }
+
+    /// Reads a shard that was not there in the beginning.
+    fn follow(self: Rc<Self>, shard: u32) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move {
+            let consumer = loop {
+                match self.driver.consumer(&self.stream, shard, From::Start, &self.read).await {
+                    Ok(consumer) => break consumer,
+                    Err(failure) => self.failed(&failure).await,
+                }
+            };
+            self.consume(shard, consumer).await;
+        })
+    }
+
+    /// Counts an error, and waits before the next try.
+    async fn failed(&self, failure: &Failure) {
+        *self.errors.borrow_mut().entry(failure.kind.clone().into_owned()).or_default() += 1;
+        tokio::time::sleep(AFTER_ERROR).await;
+    }
+
+    async fn read_all(&self, consumer: &mut D::Consumer) {
         loop {
             let mut arrived = None;
             let received = consumer
@@ -142,10 +193,7 @@ impl Group {
             match received {
                 Ok(received) if received.ended => return,
                 Ok(_) => {}
-                Err(failure) => {
-                    *self.errors.borrow_mut().entry(failure.kind.clone().into_owned()).or_default() += 1;
-                    tokio::time::sleep(AFTER_ERROR).await;
-                }
+                Err(failure) => self.failed(&failure).await,
             }
         }
     }
@@ -192,6 +240,7 @@ impl Group {
             received_bytes: self.received_bytes.get(),
             errors: self.errors.borrow().clone(),
             reader: self.reader.borrow().clone(),
+            shards: self.lineage.borrow().found() as u64,
             catch_up: self.catch_up.borrow().clone(),
         }
     }

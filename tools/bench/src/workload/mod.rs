@@ -49,6 +49,8 @@ pub struct Workload {
     pub read: Read,
     /// What was written before the readers start.
     pub backlog: Option<Backlog>,
+    /// What is done to the stream meanwhile.
+    pub changes: Option<Changes>,
     /// What is done to the node meanwhile.
     #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
@@ -181,6 +183,60 @@ pub struct Backlog {
     pub bytes: Size,
 }
 
+/// Changes of the stream while it is in use, one after the other, each drawn from the kinds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Changes {
+    /// From the beginning of one to that of the next; later if it takes longer.
+    pub every: Time,
+    /// What is done. A kind that is named twice is drawn twice as often.
+    pub kinds: Vec<ChangeKind>,
+    /// Splits and scalings lead to so many open shards at most.
+    pub shards_max: u32,
+}
+
+/// A change of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    /// A shard is split in two.
+    Split,
+    /// Two adjacent shards are merged.
+    Merge,
+    /// The stream gets another number of shards.
+    Scale,
+    /// A shard goes to another worker.
+    Move,
+    /// Records are kept for another time: 24 to 48 hours.
+    Retention,
+    /// Limits come, with which everything is metered and nothing refused, or go.
+    Limits,
+}
+
+impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Split, Self::Merge, Self::Scale, Self::Move, Self::Retention, Self::Limits];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Merge => "merge",
+            Self::Scale => "scale",
+            Self::Move => "move",
+            Self::Retention => "retention",
+            Self::Limits => "limits",
+        }
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { every: Time::from_secs(1), kinds: ChangeKind::ALL.to_vec(), shards_max: 32 }
+    }
+}
+
 /// Something done to a node that the run started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -230,6 +286,7 @@ impl Default for Workload {
             batch: Batch::default(),
             read: Read::default(),
             backlog: None,
+            changes: None,
             faults: Vec::new(),
             validity: Validity::default(),
         }
@@ -353,6 +410,11 @@ impl Workload {
             watermarks <= WATERMARKS_MAX,
             "producers × keys × (groups + 1) is {watermarks}, more than {WATERMARKS_MAX}: verifying would take too much memory"
         );
+        if let Some(changes) = &self.changes {
+            ensure!(!changes.kinds.is_empty(), "changes.kinds: nothing would be changed");
+            ensure!(changes.every.0 > 0, "changes.every: changes without a pause");
+            ensure!(changes.shards_max > 0, "changes.shards_max: a stream has at least one shard");
+        }
         for fault in &self.faults {
             ensure!(fault.at() < self.duration, "fault: {} is after the end", fault.at());
         }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::Workload;
 
 /// The presets: name and text.
-pub const PRESETS: [(&str, &str); 9] = [
+pub const PRESETS: [(&str, &str); 10] = [
     ("smoke", include_str!("../../presets/smoke.toml")),
     ("latency", include_str!("../../presets/latency.toml")),
     ("throughput", include_str!("../../presets/throughput.toml")),
@@ -15,6 +15,7 @@ pub const PRESETS: [(&str, &str); 9] = [
     ("large-records", include_str!("../../presets/large-records.toml")),
     ("restart", include_str!("../../presets/restart.toml")),
     ("soak", include_str!("../../presets/soak.toml")),
+    ("mixed", include_str!("../../presets/mixed.toml")),
 ];
 
 /// The preset with this name.

@@ -7,10 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::{Consumer, Failure, From, Received};
+use super::super::{Consumer, Failure, From, Received, ShardRef};
 use super::CALL_TIMEOUT;
 use super::api::{Api, not_understood};
-use super::messages::{GetRecords, GetRecordsAnswer, GetShardIterator, GetShardIteratorAnswer, GotRecord, shard_id};
+use super::messages::{
+    ChildShard, GetRecords, GetRecordsAnswer, GetShardIterator, GetShardIteratorAnswer, GotRecord, shard_id,
+};
 use super::push::PushConsumer;
 use crate::workload::Read;
 
@@ -41,6 +43,8 @@ pub struct PollConsumer {
     kept: Option<bytes::Bytes>,
     /// Data of the record being handed over.
     data: Vec<u8>,
+    /// The shards that go on with the keys of this one, once it is over.
+    children: Vec<ShardRef>,
 }
 
 impl PollConsumer {
@@ -55,6 +59,7 @@ impl PollConsumer {
             due: Instant::now(),
             kept: None,
             data: Vec::new(),
+            children: Vec::new(),
         };
         let kind = match from {
             From::Start => "TRIM_HORIZON",
@@ -96,6 +101,7 @@ impl PollConsumer {
         if !answer.records.is_empty() && answer.millis_behind_latest.is_some_and(|behind| behind > 0) {
             self.due = Instant::now();
         }
+        self.children = answer.child_shards.iter().map(ChildShard::named).collect::<Result<_, _>>()?;
         self.iterator = answer.next_shard_iterator;
         Ok(Received { records: answer.records.len() as u64, ended: self.iterator.is_none() })
     }
@@ -129,6 +135,13 @@ impl Consumer for KinesisConsumer {
             Self::Poll(consumer) => consumer.next(visit).await,
             Self::Push(consumer) => consumer.next(visit).await,
         }
+    }
+
+    async fn children(&mut self) -> Result<Vec<ShardRef>, Failure> {
+        Ok(match self {
+            Self::Poll(consumer) => consumer.children.clone(),
+            Self::Push(consumer) => consumer.children.clone(),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::Failure;
+use super::super::{Failure, ShardRef};
 
 /// An answer without anything in it.
 #[derive(Debug)]
@@ -161,6 +161,37 @@ pub struct ListShardsAnswer {
 pub struct Shard {
     /// Like `shardId-000000000007`.
     pub shard_id: String,
+    /// The one it was split or merged from.
+    pub parent_shard_id: Option<String>,
+    /// The other one it was merged from.
+    pub adjacent_parent_shard_id: Option<String>,
+}
+
+impl Shard {
+    /// The same in numbers.
+    pub fn named(&self) -> Result<ShardRef, Failure> {
+        let parents = [&self.parent_shard_id, &self.adjacent_parent_shard_id].into_iter().flatten();
+        let parents = parents.map(|id| shard_number(id)).collect::<Result<_, _>>()?;
+        Ok(ShardRef { number: shard_number(&self.shard_id)?, parents })
+    }
+}
+
+/// A shard that goes on with the keys of one that is over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChildShard {
+    /// Its name.
+    pub shard_id: String,
+    /// Those it was split or merged from.
+    pub parent_shards: Vec<String>,
+}
+
+impl ChildShard {
+    /// The same in numbers.
+    pub fn named(&self) -> Result<ShardRef, Failure> {
+        let parents = self.parent_shards.iter().map(|id| shard_number(id)).collect::<Result<_, _>>()?;
+        Ok(ShardRef { number: shard_number(&self.shard_id)?, parents })
+    }
 }
 
 /// What GetShardIterator answers.
@@ -202,6 +233,9 @@ pub struct GetRecordsAnswer<'a> {
     /// How far behind its end the reader is.
     #[serde(default)]
     pub millis_behind_latest: Option<i64>,
+    /// With the last records of a shard: those that go on with its keys.
+    #[serde(default)]
+    pub child_shards: Vec<ChildShard>,
 }
 
 /// What RegisterStreamConsumer answers.
@@ -240,6 +274,9 @@ pub struct SubscribeToShardEvent<'a> {
     /// Where the next subscription goes on; none when the shard is over.
     #[serde(borrow)]
     pub continuation_sequence_number: Option<Cow<'a, str>>,
+    /// With the last records of a shard: those that go on with its keys.
+    #[serde(default)]
+    pub child_shards: Vec<ChildShard>,
 }
 
 /// A record.

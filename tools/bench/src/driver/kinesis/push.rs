@@ -8,12 +8,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::{Failure, From, Received};
+use super::super::{Failure, From, Received, ShardRef};
 use super::CALL_TIMEOUT;
 use super::api::{Api, kind, not_understood};
 use super::consumer::hand_over;
 use super::events::{self, Event};
-use super::messages::{ErrorAnswer, StartingPosition, SubscribeToShard, SubscribeToShardEvent, shard_id};
+use super::messages::{ChildShard, ErrorAnswer, StartingPosition, SubscribeToShard, SubscribeToShardEvent, shard_id};
 
 /// After a subscription that was refused: the API takes one a second.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
@@ -33,6 +33,8 @@ pub struct PushConsumer {
     due: Instant,
     ended: bool,
     data: Vec<u8>,
+    /// The shards that go on with the keys of this one, once it is over.
+    pub(super) children: Vec<ShardRef>,
 }
 
 /// A subscription under way.
@@ -49,7 +51,8 @@ impl PushConsumer {
             From::End => StartingPosition { kind: "LATEST", sequence_number: None },
         };
         let (due, shard) = (Instant::now(), shard_id(shard));
-        let mut consumer = Self { api, arn, shard, position, open: None, due, ended: false, data: Vec::new() };
+        let (open, ended, data, children) = (None, false, Vec::new(), Vec::new());
+        let mut consumer = Self { api, arn, shard, position, open, due, ended, data, children };
         consumer.subscribe().await?;
         Ok(consumer)
     }
@@ -99,6 +102,7 @@ impl PushConsumer {
         }
         let pushed: SubscribeToShardEvent<'_> =
             serde_json::from_slice(&event.payload).map_err(|error| not_understood("SubscribeToShard", &error))?;
+        self.children = pushed.child_shards.iter().map(ChildShard::named).collect::<Result<_, _>>()?;
         hand_over(&pushed.records, &mut self.data, visit);
         match pushed.continuation_sequence_number {
             Some(number) => {

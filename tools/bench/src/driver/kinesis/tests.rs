@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::events::tests::message;
-use super::messages::shard_id;
+use super::messages::{shard_id, shard_number};
 use super::*;
-use crate::driver::{Consumer, Outgoing, Producer, Sent};
+use crate::driver::{Consumer, Outgoing, Producer, Received, Sent};
 use crate::units::{Size, Time};
 use crate::workload::ReadMode;
 
@@ -25,6 +25,8 @@ enum Mischief {
     RefuseEvery(usize),
     /// Answers with this status and exception.
     Answer(u16, &'static str),
+    /// Answers with this body.
+    Body(&'static str),
     /// Closes the connection without an answer.
     HangUp,
     /// Answers with one result too few.
@@ -162,9 +164,11 @@ impl Endpoint {
             at += records.len();
             let is_end = self.closed.get() && at == all.len();
             let next = (!is_end).then(|| at.to_string());
+            let child = json!({ "ShardId": shard_id(1), "ParentShards": [shard_id(0)] });
+            let children: Vec<_> = is_end.then_some(child).into_iter().collect();
             out.extend(event(
                 "SubscribeToShardEvent",
-                &json!({ "Records": records, "ContinuationSequenceNumber": next, "MillisBehindLatest": 0 }),
+                &json!({ "Records": records, "ContinuationSequenceNumber": next, "ChildShards": children }),
             ));
             if is_end {
                 return out;
@@ -180,6 +184,9 @@ impl Endpoint {
     fn answer(&self, operation: &str, body: &Value, mischief: Option<Mischief>) -> (u16, String) {
         if let Some(Mischief::Answer(status, exception)) = mischief {
             return (status, json!({ "__type": format!("com.amazon#{exception}"), "message": "no" }).to_string());
+        }
+        if let Some(Mischief::Body(body)) = mischief {
+            return (200, body.to_owned());
         }
         let mut shards = self.shards.borrow_mut();
         let value = match operation {
@@ -317,7 +324,8 @@ fn streams_come_and_go() {
     run(async || {
         let (endpoint, kinesis) = Endpoint::with_stream(5).await;
         assert_eq!(endpoint.requests("DescribeStreamSummary").len(), 2, "once while it was being created");
-        assert_eq!(kinesis.shards("s").await.unwrap(), [0, 1, 2, 3, 4]);
+        let shards = kinesis.shards("s").await.unwrap();
+        assert_eq!(shards, (0..5).map(|number| ShardRef { number, parents: Vec::new() }).collect::<Vec<_>>());
         let info = kinesis.info("s").await.unwrap();
         assert_eq!((&*info.server, &*info.durability), ("fake/1", "unknown"));
         assert_eq!(info.settings["open_shards"], "5");
@@ -509,6 +517,21 @@ fn reading_goes_on_after_errors() {
     });
 }
 
+/// Goal: at the end of a shard the consumer tells which shards go on with its keys.
+#[test]
+fn the_end_of_a_shard_tells_its_children() {
+    run(async || {
+        let (endpoint, kinesis) = Endpoint::with_stream(2).await;
+        let mut consumer = kinesis.consumer("s", 1, From::Start, &poll()).await.unwrap();
+        assert_eq!(consumer.next(&mut |_, _| {}).await.unwrap(), Received::default());
+        let last = r#"{"Records": [], "NextShardIterator": null, "ChildShards": [{"ShardId": "shardId-000000000007",
+            "ParentShards": ["shardId-000000000000", "shardId-000000000001"], "HashKeyRange": {}}]}"#;
+        endpoint.misbehave("GetRecords", Mischief::Body(last));
+        assert!(consumer.next(&mut |_, _| {}).await.unwrap().ended);
+        assert_eq!(consumer.children().await.unwrap(), [ShardRef { number: 7, parents: vec![0, 1] }]);
+    });
+}
+
 /// Goal: a record that is no base64 is handed over as one that cannot pass a verifier, not skipped.
 #[test]
 fn unreadable_data_is_not_skipped() {
@@ -550,6 +573,7 @@ fn pushes_go_on_over_subscriptions() {
         assert!(all.iter().map(|(_, seq)| *seq).eq(0..9), "{all:?}");
         let last = consumer.next(&mut |_, _| panic!("nothing came")).await.unwrap();
         assert!(last.ended);
+        assert_eq!(consumer.children().await.unwrap(), [ShardRef { number: 1, parents: vec![0] }]);
         let asked = endpoint.requests("SubscribeToShard");
         let from = |n: usize| asked[n]["StartingPosition"]["SequenceNumber"].as_str();
         assert_eq!((from(0), from(1), from(2)), (None, Some("4"), Some("4")));

@@ -1,6 +1,8 @@
-//! The shard of each key, looked up once per key: routing is the same for every record of a key.
+//! The shard of each key, looked up once per key: routing is the same for every record of a key, until its shard is split or
+//! merged.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use millstream::client::ShardMap;
@@ -11,11 +13,13 @@ use millstream::types::HashKey;
 pub(super) struct Lanes {
     map: Rc<ShardMap>,
     by_key: RefCell<Vec<Option<u32>>>,
+    /// The numbers of shards that keys are known to go to now.
+    learned: RefCell<BTreeMap<u32, u32>>,
 }
 
 impl Lanes {
     pub(super) fn new(map: ShardMap) -> Self {
-        Self { map: Rc::new(map), by_key: RefCell::default() }
+        Self { map: Rc::new(map), by_key: RefCell::default(), learned: RefCell::default() }
     }
 
     pub(super) fn map(&self) -> &ShardMap {
@@ -35,5 +39,18 @@ impl Lanes {
             after.saturating_sub(1) as u32
         });
         *lane as usize
+    }
+
+    /// The number of the shard of a key with this number, as far as is known.
+    pub(super) fn shard_of(&self, number: u32, key: &str) -> u32 {
+        match self.learned.borrow().get(&number) {
+            Some(shard) => *shard,
+            None => self.map.open()[self.of(number, key)].number.0,
+        }
+    }
+
+    /// A record of a key was stored in this shard.
+    pub(super) fn learned(&self, number: u32, shard: u32) {
+        self.learned.borrow_mut().insert(number, shard);
     }
 }

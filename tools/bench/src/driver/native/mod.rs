@@ -1,5 +1,6 @@
 //! The native protocol, through the client library of the node.
 
+mod change;
 mod client;
 mod lanes;
 mod poll;
@@ -9,14 +10,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream::client::{
-    Client, ClientOptions, Consumer, ConsumerOptions, Error, Mode, ProducerOptions, SettingsChange, Start,
+    Client, ClientOptions, Consumer, ConsumerOptions, Error, Mode, ProducerOptions, SettingsChange, ShardState, Start,
 };
 use millstream::protocol::ErrorClass;
 use millstream::runtime::tokio::TokioReactor;
 use millstream::types::ShardNumber;
 
-use super::{Done, Driver, Failure, From, Outgoing, Received, Sent, ServerInfo, StreamSpec, Target};
-use crate::workload::{Batch, BatchMode, Durability, Read, ReadMode};
+use super::{Done, Driver, Failure, From, Outgoing, Received, Sent, ServerInfo, ShardRef, StreamSpec, Target};
+use crate::workload::{Batch, BatchMode, ChangeKind, Changes, Durability, Read, ReadMode};
 
 /// How long a consumer tries again by itself before it reports an error.
 const RETRY_FOR: Duration = Duration::from_secs(60);
@@ -75,9 +76,14 @@ impl Driver for NativeDriver {
         self.client.delete_stream(name, true).await.map_err(failure)
     }
 
-    async fn shards(&self, stream: &str) -> Result<Vec<u32>, Failure> {
+    async fn shards(&self, stream: &str) -> Result<Vec<ShardRef>, Failure> {
         let described = self.client.describe_stream(stream).await.map_err(failure)?;
-        Ok(described.shards.all().iter().map(|shard| shard.number.0).collect())
+        let readable = described.shards.all().iter().filter(|shard| shard.state != ShardState::Pending);
+        Ok(readable.map(|shard| shard_ref(shard.number, shard.parent, shard.adjacent_parent)).collect())
+    }
+
+    async fn change(&self, stream: &str, change: ChangeKind, limits: &Changes, dice: u64) -> Result<(), Failure> {
+        change::make(&self.client, stream, change, limits, dice).await.map_err(failure)
     }
 
     async fn producer(&self, stream: &str, batch: &Batch, done: Done) -> Result<NativeProducer, Failure> {
@@ -175,6 +181,20 @@ impl super::Consumer for NativeConsumer {
             Self::Poll(poll) => poll.next(visit).await.map_err(failure),
         }
     }
+
+    async fn children(&mut self) -> Result<Vec<ShardRef>, Failure> {
+        match self {
+            Self::Library(consumer) => {
+                let children = consumer.children().await.map_err(failure)?;
+                Ok(children.iter().map(|child| shard_ref(child.number, child.parent, child.adjacent_parent)).collect())
+            }
+            Self::Poll(poll) => poll.children().await.map_err(failure),
+        }
+    }
+}
+
+fn shard_ref(number: ShardNumber, parent: Option<ShardNumber>, adjacent: Option<ShardNumber>) -> ShardRef {
+    ShardRef { number: number.0, parents: [parent, adjacent].into_iter().flatten().map(|parent| parent.0).collect() }
 }
 
 /// The library's error, with a name to count it by.

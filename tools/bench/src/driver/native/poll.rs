@@ -7,12 +7,13 @@ use millstream::client::connection::result;
 use millstream::client::{Client, ConsumerOptions, Error, FramesError, ShardDescription, Start};
 use millstream::format::frame::{Frame, Kind};
 use millstream::format::record::Records;
+use millstream::protocol::ErrorClass;
 use millstream::protocol::messages::Get;
 use millstream::runtime::Reactor;
 use millstream::runtime::tokio::TokioReactor;
 use millstream::types::{Offset, ShardNumber};
 
-use super::Received;
+use super::{Received, ShardRef, shard_ref};
 use crate::clock::now_ns;
 use crate::pace::Pacer;
 
@@ -23,6 +24,7 @@ const RETRY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Poll {
     client: Client<TokioReactor>,
+    stream: String,
     shard: ShardDescription,
     next: Offset,
     bytes_max: u32,
@@ -45,6 +47,7 @@ impl Poll {
         let pacer = Pacer::new().map_err(|_| Error::Argument("no timer can be made"))?;
         Ok(Self {
             client: client.clone(),
+            stream: stream.to_owned(),
             shard: *consumer.shard(),
             next: consumer.position(),
             bytes_max,
@@ -61,9 +64,27 @@ impl Poll {
         match self.ask(visit).await {
             Err(error) if error.is_retryable() && !matches!(error, Error::Frames(_)) => {
                 self.client.reactor().sleep(RETRY).await;
+                if error.class() == ErrorClass::RefreshMap {
+                    let found = self.client.describe_shard(&self.stream, self.shard.number).await?;
+                    self.shard = found.ok_or(error)?;
+                }
                 Ok(Received::default())
             }
             other => other,
+        }
+    }
+
+    /// The shards that go on with the keys of this one.
+    pub(super) async fn children(&mut self) -> Result<Vec<ShardRef>, Error> {
+        let number = self.shard.number;
+        loop {
+            let family = self.client.describe_family(&self.stream, number).await?.shards;
+            // The one who told of the end may be ahead of the one who describes.
+            if family.shard(number).is_none_or(|shard| shard.closed.is_some()) {
+                let children = family.children(number);
+                return Ok(children.map(|c| shard_ref(c.number, c.parent, c.adjacent_parent)).collect());
+            }
+            self.client.reactor().sleep(RETRY).await;
         }
     }
 

@@ -1,0 +1,22 @@
+//! Texts that clients hand back: iterators, page tokens, sequence numbers, ARNs. What is accepted is written the same again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use millstream::kinesis::arn::Arn;
+use millstream::kinesis::seal::Sealer;
+use millstream::shard::sequence::SequenceNumber;
+use millstream::types::WallUs;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let sealer = Sealer::new(7);
+    let now = WallUs(1_700_000_000_000_000);
+    let _ = sealer.open_iterator(text, now);
+    let _ = sealer.open_page(text, now);
+    if let Ok(number) = text.parse::<SequenceNumber>() {
+        assert_eq!(number.to_string(), text);
+    }
+    if let Some(arn) = Arn::parse(text) {
+        assert_eq!(arn.to_string(), text);
+    }
+});
