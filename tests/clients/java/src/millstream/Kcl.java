@@ -128,6 +128,8 @@ final class Kcl {
         var leases = configs.leaseManagementConfig().failoverTimeMillis(3000).leaseAssignmentIntervalMillis(1500L).shardSyncIntervalMillis(3000);
         // Who has how many leases is to be a matter of their number, not of how busy this machine is.
         leases.leaseAssignmentStrategy(LeaseAssignmentStrategy.LEASE_COUNT_BASED);
+        // A worker that has left is given shards until its last report is two such intervals old.
+        leases.workerUtilizationAwareAssignmentConfig().workerMetricsReporterFreqInMillis(3000);
         var coordinator = configs.coordinatorConfig().parentShardPollIntervalMillis(500).shardConsumerDispatchPollIntervalMillis(200);
         CountDownLatch started = new CountDownLatch(1);
         coordinator.workerStateChangeListener(state -> {
