@@ -47,7 +47,8 @@ fuzz_target!(|data: &[u8]| {
     if scan.feed(&mut records).is_err() {
         return;
     }
-    let input = Input::decode(operation(name).expect("it is one"), encoding, body).expect("the general way takes it too");
+    let input =
+        Input::decode(operation(name).expect("it is one"), encoding, body).expect("the general way takes it too");
     let general: Vec<_> = match call {
         Call::Record => vec![record(&input)],
         Call::Records => input.structures("Records").expect("it is required").map(record).collect(),

@@ -1,4 +1,5 @@
-//! Texts that clients hand back: iterators, page tokens, sequence numbers, ARNs. What is accepted is written the same again.
+//! Texts that clients hand back: iterators, page tokens, sequence numbers, ARNs. What is accepted is written so that it is
+//! accepted as the same again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,6 +18,8 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(number.to_string(), text);
     }
     if let Some(arn) = Arn::parse(text) {
-        assert_eq!(arn.to_string(), text);
+        // Seconds may have zeros before them.
+        let written = arn.to_string();
+        assert_eq!(Arn::parse(&written).map(|again| again.to_string()), Some(written.clone()));
     }
 });
