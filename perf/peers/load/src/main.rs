@@ -12,10 +12,15 @@
 //!   warm-up     seconds before that                                                      2
 //!   server-pid  process whose CPU time is reported
 //! ```
+//! or, for servers of the Kinesis API,
+//! ```text
+//! peers-load http ADDRESS REQUEST-FILE [connections 8] [seconds 10] [warm-up 2] [server-pid PID]
+//! ```
 //! One thread, one connection for putting and one for getting where the protocol's usual clients have two. The sender waits
 //! for a record's time by polling, because timers of a millisecond would be most of what is measured: it keeps its CPU busy
 //! in an open loop, so it belongs on another CPU than the server.
 
+mod http;
 mod meter;
 mod millstream;
 mod nats;
@@ -83,7 +88,12 @@ impl Args {
 }
 
 fn run() -> Result<(), Error> {
-    let args = Args::parse(std::env::args().skip(1))?;
+    let mut words = std::env::args().skip(1).peekable();
+    if words.next_if(|word| word == "http").is_some() {
+        println!("{}", http::run(&http::Args::parse(words)?)?);
+        return Ok(());
+    }
+    let args = Args::parse(words)?;
     let report = ::millstream::runtime::tokio::block_on(async |rt| match args.target.as_str() {
         "millstream" => pace::run(&args, millstream::Target::connect(rt, &args).await?).await,
         "nats" => pace::run(&args, nats::Target::connect(&args).await?).await,

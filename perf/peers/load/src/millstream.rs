@@ -33,7 +33,7 @@ impl Target {
     pub async fn connect(rt: TokioReactor, args: &Args) -> Result<Self, Error> {
         let client = Client::connect(rt, args.address, ClientOptions::default()).await?;
         if client.list_streams().await?.iter().any(|stream| stream.name == STREAM) {
-            client.delete_stream(STREAM).await?;
+            client.delete_stream(STREAM, true).await?;
         }
         client.create_stream(STREAM, u32::try_from(args.partitions)?, SettingsChange::default()).await?;
         let shards = client.describe_stream(STREAM).await?.shards;

@@ -22,8 +22,10 @@ pub struct CpuTime {
 /// CPU time used in a while: 1 is one whole CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuUse {
-    client: Option<f64>,
-    server: Option<f64>,
+    /// Of this process.
+    pub client: Option<f64>,
+    /// Of the server.
+    pub server: Option<f64>,
 }
 
 impl CpuTime {
