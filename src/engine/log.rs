@@ -33,6 +33,7 @@ use crate::format::index::Gap;
 use crate::format::names::SegmentNumber;
 use crate::format::segment::FRAMES_AT;
 use crate::limits::{BLOCK_BYTES, SHARD_UNSYNCED_BYTES_MAX, WORKER_UNSYNCED_BYTES_MAX};
+use crate::log::blanking::Blanking;
 use crate::log::gather::{Batch, Flush, FramePlace, Gather, Placed, Reign};
 use crate::log::marks::{Mark, Marks};
 use crate::log::tip::Tip;
@@ -165,6 +166,8 @@ pub(super) struct State<R: Runtime> {
     committed: Producers,
     next: Next,
     next_number: SegmentNumber,
+    /// Of the segment that is written to.
+    blanking: Blanking,
     buffer_bytes: usize,
     writing: bool,
     /// Frames below this index were taken under a level that promises a sync: they are synced before they are acknowledged,
@@ -196,6 +199,8 @@ enum Next {
 struct Prepared {
     number: SegmentNumber,
     capacity: u64,
+    /// It was another segment before: its blocks are written.
+    is_reused: bool,
 }
 
 /// What the writer does next when nothing has gathered.
@@ -274,6 +279,7 @@ impl<R: Runtime> Log<R> {
                 committed: producers,
                 next: Next::Missing,
                 next_number,
+                blanking: Blanking::from(synced_to.pos),
                 buffer_bytes: BLOCK_BYTES,
                 writing: false,
                 sync_promised: FrameIndex(0),

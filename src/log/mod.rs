@@ -2,6 +2,7 @@
 //! roll, what recovery makes of what it finds. Pure and synchronous: no clock, no file, no await.
 #![forbid(unsafe_code)]
 
+pub mod blanking;
 pub mod gather;
 pub mod marks;
 pub mod recovery;

@@ -1,6 +1,7 @@
 //! Rolling over: the next segment is made ready before it is needed, and a sealed one gets its index.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use crate::format::index;
 use crate::format::names::{self, SegmentNumber};
 use crate::format::segment::{FRAMES_AT, SegmentHeader};
 use crate::limits::BLOCK_BYTES;
+use crate::log::blanking::Blanking;
 use crate::log::sizing;
 use crate::runtime::{File, Open, Runtime, TaskClass};
 use crate::shard::admission::PutRefusal;
@@ -34,6 +36,8 @@ impl<R: Runtime> Log<R> {
             }
             Next::Missing | Next::Preparing => self.prepare(len).await?,
         };
+        // Zeros that came down later could meet the file in its next life.
+        self.changed.until(|| self.state.borrow().blanking.is_quiet().then_some(())).await;
         let mut state = self.state.borrow_mut();
         let sealed = state.segments.back_mut().filter(|last| !last.sealed).map(|last| {
             last.sealed = true;
@@ -42,6 +46,7 @@ impl<R: Runtime> Log<R> {
         let now = self.env.rt.wall();
         let segment = Segment::empty(prepared.number, prepared.capacity, state.committed_tip, now);
         let place = (segment.number, segment.end_pos);
+        state.blanking = if prepared.is_reused { Blanking::needless() } else { Blanking::from(segment.end_pos) };
         state.segments.push_back(segment);
         if let Some(number) = sealed {
             // Taken now: the table stands exactly at the end of the sealed segment.
@@ -74,7 +79,7 @@ impl<R: Runtime> Log<R> {
                 return Err(error);
             }
         }
-        Ok(Prepared { number, capacity })
+        Ok(Prepared { number, capacity, is_reused: !is_new })
     }
 
     /// Steps in crash order: 1. reserve, 2. write and sync the first block, 3. rename, 4. sync the directory. Before 3. a
@@ -105,10 +110,12 @@ impl<R: Runtime> Log<R> {
         });
     }
 
-    /// Prepares the next segment in time, and saves the index of a long active one.
+    /// Prepares the next segment in time, blanks the blocks to come, and saves the index of a long active one. Nothing is
+    /// being written to the active segment meanwhile.
     pub(super) fn look_ahead(&self) {
         let mut state = self.state.borrow_mut();
         let Some(active) = state.segments.back() else { return };
+        let (number, capacity) = (active.number, active.capacity);
         let half_full = active.end_pos > active.capacity / 2;
         let unsaved = active.end_pos - active.indexed_pos.max(FRAMES_AT) > CHECKPOINT_BYTES;
         let end_pos = active.end_pos;
@@ -128,6 +135,15 @@ impl<R: Runtime> Log<R> {
                 log.changed.notify();
             });
         }
+        let flush_bytes = state.buffer_bytes as u64;
+        if let Some(range) = state.blanking.next(end_pos, capacity, flush_bytes) {
+            let log = self.me();
+            self.job(&mut state, async move {
+                let written = log.blank(number, range).await;
+                log.state.borrow_mut().blanking.done(written);
+                log.changed.notify();
+            });
+        }
         if unsaved {
             if let Some(active) = state.segments.back_mut() {
                 active.indexed_pos = end_pos;
@@ -135,6 +151,21 @@ impl<R: Runtime> Log<R> {
             let log = self.me();
             self.job(&mut state, async move { log.save_index(None).await });
         }
+    }
+
+    /// Overwrites a part of a segment with zeros; whether that worked. It is not synced: the next sync of the writer does that,
+    /// and a failure that concerns frames is one that the writer meets.
+    async fn blank(&self, number: SegmentNumber, range: Range<u64>) -> bool {
+        let rt = &self.env.rt;
+        let bytes = usize::try_from(range.end - range.start).expect("a few blocks");
+        let mut zeros = rt.alloc(bytes);
+        zeros.as_mut().fill(0);
+        let zeros = rt.freeze(zeros, bytes);
+        let written = async { self.file(number).await?.write_at(&zeros, range.start).await };
+        written
+            .await
+            .inspect_err(|error| tracing::warn!(group = %self.group, segment = number, %error, "could not blank a segment"))
+            .is_ok()
     }
 
     /// Saves the index of a sealed segment (with the producers as of its end), or of the active one as it is now.

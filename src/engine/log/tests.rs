@@ -2,6 +2,7 @@ use futures_lite::future::poll_once;
 
 use super::*;
 use crate::engine::testing::Machine;
+use crate::sim::{DiskOp, Fault, Injection};
 
 /// Goal: a batch taken under `fsync` is synced before it is acknowledged as such, although the level was relaxed while it
 /// was on its way; and a batch acknowledged under `interval` is not called synced because its resend came under `fsync`.
@@ -32,4 +33,42 @@ fn an_answer_names_the_level_it_was_given_at() {
             assert!(is_synced || again.durability == Durability::Interval, "seed {seed}: a resend is called synced");
         });
     }
+}
+
+/// Goal: zeros that the disk takes its time with do not come down on frames that were written meanwhile.
+#[test]
+fn late_zeros_meet_no_frames() {
+    const PUTS: u64 = 40;
+    for seed in 0..20 {
+        let machine = Machine::new(seed);
+        let node = machine.start();
+        // The header of the segment and the first frame pass; the zeros that follow are late.
+        let write = |skip, fault| Injection { op: DiskOp::Write, path_contains: String::new(), skip, times: 1, fault };
+        machine.sim.inject(machine.host, write(2, Fault::SlowUs(50_000)));
+        machine.sim.block_on(async {
+            for number in 0..PUTS {
+                node.put(number, 3_000).await;
+            }
+        });
+        machine.kill(node);
+        let node = machine.start();
+        let found = machine.sim.block_on(node.read_all(Offset(0))).expect("all is well");
+        assert_eq!(found, (0..PUTS).collect::<Vec<_>>(), "seed {seed}");
+    }
+}
+
+/// Goal: zeros that cannot be written cost speed and nothing else.
+#[test]
+fn zeros_that_fail_are_done_without() {
+    let machine = Machine::new(1);
+    let node = machine.start();
+    let fault =
+        Injection { op: DiskOp::Write, path_contains: String::new(), skip: 2, times: 1, fault: Fault::Eio };
+    machine.sim.inject(machine.host, fault);
+    machine.sim.block_on(async {
+        for number in 0..20 {
+            node.put(number, 3_000).await;
+        }
+        assert_eq!(node.read_all(Offset(0)).await.expect("all is well"), (0..20).collect::<Vec<_>>());
+    });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -107,6 +108,7 @@ impl<R: Runtime> Log<R> {
                 run.extend(flushes.pop_front().map(|queued| (pos, queued)));
                 pos += len;
             }
+            self.clear(run[0].0..pos).await;
             let writes = run.iter().map(|(pos, queued)| file.write_at(&queued.buffer, *pos));
             for written in local::join_all(writes).await {
                 written?;
@@ -128,6 +130,13 @@ impl<R: Runtime> Log<R> {
         }
         self.look_ahead();
         Ok(())
+    }
+
+    /// Resolves once no zeros are on their way to this part of the active segment.
+    async fn clear(&self, range: Range<u64>) {
+        if !self.state.borrow().blanking.is_clear(&range) {
+            self.changed.until(|| self.state.borrow().blanking.is_clear(&range).then_some(())).await;
+        }
     }
 
     /// The active segment and the position in it where a flush of `len` bytes goes. Rolls over if it does not fit.
@@ -218,6 +227,7 @@ impl<R: Runtime> Log<R> {
     /// taken for a write that never finished.
     pub(super) async fn write_hint(&self) -> io::Result<()> {
         let (number, pos) = self.place_for(BLOCK_BYTES as u64).await?;
+        self.clear(pos..pos + BLOCK_BYTES as u64).await;
         let (tip, durable) = {
             let state = self.state.borrow();
             (state.committed_tip, state.marks.durable().index)

@@ -1,0 +1,154 @@
+//! How far ahead of the frames a new segment's blocks are overwritten with zeros. File systems reserve space as extents that
+//! count as unwritten; the sync after the first write to a block of one has to put through the journal that it is written now,
+//! which costs about as much again as the sync itself, and holds up every other sync of the file system. With small flushes a
+//! block of zeros a few flushes ahead turns one journal entry per flush into one per dozens.
+//!
+//! Zeros are what these blocks read as anyway: nothing on disk changes its meaning, and a crash half-way leaves what it would
+//! have left without.
+//!
+//! Invariant: zeros and frames are never on their way to the same blocks. [`Blanking::next`] only hands out what lies behind
+//! everything written so far, and the writer asks [`Blanking::is_clear`] before it writes.
+//!
+//! Not done where it does not pay: large flushes (the zeros would cost more than they save), and segments that were used
+//! before, whose blocks are written already.
+
+use std::ops::Range;
+
+use crate::limits::BLOCK_BYTES;
+
+/// Most that is blanked at once: small enough that a put behind it waits for little more than its own write.
+const STEP_BYTES_MAX: u64 = 256 << 10;
+
+/// With flushes larger than this nothing is blanked.
+const FLUSH_BYTES_MAX: u64 = 64 << 10;
+
+/// The blank blocks of the segment that is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blanking {
+    /// Blocks before this position were written, with frames or zeros.
+    to: u64,
+    /// Zeros on their way to the disk.
+    under_way: Option<Range<u64>>,
+}
+
+impl Blanking {
+    /// A segment of which nothing is known behind `end`.
+    #[must_use]
+    pub const fn from(end: u64) -> Self {
+        Self { to: end, under_way: None }
+    }
+
+    /// A segment whose blocks are not worth the effort: they were all written before, or writing zeros failed.
+    #[must_use]
+    pub const fn needless() -> Self {
+        Self::from(u64::MAX)
+    }
+
+    /// What to overwrite with zeros now, if anything: `end` is where the next frame goes, and nothing is being written behind
+    /// it; `flush_bytes` is the usual size of a flush. To be followed by [`Blanking::done`].
+    pub fn next(&mut self, end: u64, capacity: u64, flush_bytes: u64) -> Option<Range<u64>> {
+        if flush_bytes > FLUSH_BYTES_MAX || self.under_way.is_some() || self.to >= capacity {
+            return None;
+        }
+        // A segment with little in it, as one of ten thousand quiet shards has, gets little.
+        let step = (end / 2).clamp(2 * flush_bytes, STEP_BYTES_MAX).next_multiple_of(BLOCK_BYTES as u64);
+        let from = self.to.max(end);
+        if from - end > step / 2 {
+            return None;
+        }
+        let range = from..(from + step).min(capacity);
+        self.under_way = Some(range.clone());
+        Some(range)
+    }
+
+    /// The zeros handed out last are written, or failed to be: then it is left at that.
+    pub fn done(&mut self, written: bool) {
+        if let Some(range) = self.under_way.take() {
+            self.to = if written { range.end } else { u64::MAX };
+        }
+    }
+
+    /// Whether frames may be written to this range now.
+    #[must_use]
+    pub fn is_clear(&self, range: &Range<u64>) -> bool {
+        self.under_way.as_ref().is_none_or(|zeros| range.end <= zeros.start || zeros.end <= range.start)
+    }
+
+    /// Whether no zeros are on their way.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        self.under_way.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: u64 = BLOCK_BYTES as u64;
+    const CAPACITY: u64 = 1 << 20;
+
+    /// Goal: a log that grows by small flushes finds nearly all of them blanked, in few steps; zeros never come down on frames,
+    /// nor behind the end of the file.
+    #[test]
+    fn small_flushes_are_blanked_ahead_of() {
+        let mut blanking = Blanking::from(BLOCK);
+        let (mut end, mut steps, mut unwritten) = (BLOCK, 0, 0);
+        while end + BLOCK <= CAPACITY {
+            unwritten += u64::from(blanking.to < end + BLOCK);
+            assert!(blanking.is_clear(&(end..end + BLOCK)));
+            end += BLOCK;
+            if let Some(range) = blanking.next(end, CAPACITY, BLOCK) {
+                assert!(range.start >= end && range.end <= CAPACITY && range.start < range.end, "{range:?} at {end}");
+                assert!(!blanking.is_clear(&range) && !blanking.is_quiet());
+                blanking.done(true);
+                steps += 1;
+            }
+        }
+        assert_eq!(blanking.to, CAPACITY);
+        assert!(unwritten <= 1 && steps < 20, "{unwritten} of {} flushes, {steps} steps", CAPACITY / BLOCK);
+    }
+
+    /// Goal: a segment with one small flush in it is given a few blocks, not a quarter of a megabyte.
+    #[test]
+    fn a_quiet_shard_costs_little() {
+        assert_eq!(Blanking::from(BLOCK).next(2 * BLOCK, CAPACITY, BLOCK), Some(2 * BLOCK..4 * BLOCK));
+    }
+
+    /// Goal: while zeros are on their way nothing else is handed out, and only what they are not going to may be written.
+    #[test]
+    fn zeros_and_frames_keep_apart() {
+        let mut blanking = Blanking::from(BLOCK);
+        let zeros = blanking.next(100 * BLOCK, CAPACITY, 4 * BLOCK).unwrap();
+        assert_eq!(zeros, 100 * BLOCK..150 * BLOCK);
+        assert_eq!(blanking.next(100 * BLOCK, CAPACITY, BLOCK), None);
+        assert!(blanking.is_clear(&(90 * BLOCK..100 * BLOCK)) && blanking.is_clear(&(150 * BLOCK..151 * BLOCK)));
+        assert!(!blanking.is_clear(&(90 * BLOCK..101 * BLOCK)) && !blanking.is_clear(&(149 * BLOCK..151 * BLOCK)));
+        blanking.done(true);
+        assert!(blanking.is_clear(&zeros) && blanking.is_quiet());
+        // Enough is left ahead.
+        assert_eq!(blanking.next(110 * BLOCK, CAPACITY, 4 * BLOCK), None);
+    }
+
+    /// Goal: nothing is blanked where it does not pay or did not work.
+    #[test]
+    fn needless_zeros_are_not_written() {
+        assert_eq!(Blanking::from(BLOCK).next(BLOCK, CAPACITY, FLUSH_BYTES_MAX + BLOCK), None);
+        assert_eq!(Blanking::needless().next(BLOCK, CAPACITY, BLOCK), None);
+        let mut failed = Blanking::from(BLOCK);
+        failed.next(BLOCK, CAPACITY, BLOCK).unwrap();
+        failed.done(false);
+        assert_eq!(failed.next(BLOCK, CAPACITY, BLOCK), None);
+        assert!(failed.is_clear(&(0..CAPACITY)));
+    }
+
+    /// Goal: a writer that overtook the zeros goes on blanking from where it is.
+    #[test]
+    fn the_writer_may_overtake() {
+        let mut blanking = Blanking::from(BLOCK);
+        blanking.next(10 * BLOCK, CAPACITY, BLOCK).unwrap();
+        blanking.done(true);
+        let next = blanking.next(50 * BLOCK, CAPACITY, BLOCK).unwrap();
+        assert_eq!(next.start, 50 * BLOCK);
+    }
+}
