@@ -40,6 +40,8 @@ pub struct Machine {
     pub memlock: String,
     /// Source of the clock.
     pub clock_source: String,
+    /// How TCP paces itself by default. `bbr` spaces packets out, on loopback too, where it may halve the bandwidth.
+    pub tcp_congestion: String,
     /// Whether this is a virtual machine or a container, as far as it shows.
     pub virtualization: String,
     /// Work that was on the machine before the run: runnable tasks over 1, 5 and 15 minutes.
@@ -82,6 +84,7 @@ impl Machine {
             memory: known(root.memory()),
             memlock: known(root.memlock()),
             clock_source: known(root.line("sys/devices/system/clocksource/clocksource0/current_clocksource")),
+            tcp_congestion: known(root.line("proc/sys/net/ipv4/tcp_congestion_control")),
             virtualization: known(root.virtualization(cpuinfo.as_deref())),
             load_average: known(root.line("proc/loadavg").map(|line| first_words(&line, 3))),
         }

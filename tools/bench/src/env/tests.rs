@@ -27,7 +27,7 @@ fn what_is_missing_is_unknown() {
     let silent = Fake::new();
     let machine = Machine::at(&silent.root());
     let all = facts(&machine, "");
-    assert_eq!(all.len(), 11);
+    assert_eq!(all.len(), 12);
     for (name, fact) in all {
         assert_eq!(fact, UNKNOWN, "{name}");
     }
@@ -51,6 +51,7 @@ fn a_known_machine() {
         .file("proc/meminfo", "MemTotal:       24637432 kB\nMemFree: 1 kB\n")
         .file("proc/self/limits", "Limit  Soft  Hard  Units\nMax locked memory         8388608  unlimited  bytes\n")
         .file("sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n")
+        .file("proc/sys/net/ipv4/tcp_congestion_control", "cubic\n")
         .file("sys/class/dmi/id/sys_vendor", "QEMU\n")
         .file("proc/loadavg", "0.52 0.58 0.59 1/189 4242\n");
     let found = Machine::at(&machine.root());
@@ -64,6 +65,7 @@ fn a_known_machine() {
         memory: "23.5 GiB".to_owned(),
         memlock: "8 MiB".to_owned(),
         clock_source: "tsc".to_owned(),
+        tcp_congestion: "cubic".to_owned(),
         virtualization: "virtual machine (the CPU says so); QEMU".to_owned(),
         load_average: "0.52 0.58 0.59".to_owned(),
     };
