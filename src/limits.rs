@@ -243,6 +243,13 @@ pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 1024;
 /// reading that connection's requests.
 pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
 
+/// Answers that all connections of one worker may have waiting for clients that read slowly, in bytes. Beyond it those who have been
+/// slow for longest are disconnected.
+pub const WORKER_ANSWERS_BYTES_MAX: usize = 512 << 20;
+
+/// A client that takes nearly nothing for this long, while much waits for it, counts as slow.
+pub const SLOW_CLIENT_US: u64 = 1_000_000;
+
 /// Connections per worker; one more is refused with an error.
 pub const CONNECTIONS_PER_WORKER_MAX: usize = 10_000;
 

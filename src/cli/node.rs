@@ -131,6 +131,7 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
         },
         tuning: Tuning {
             tail_bytes_max: usize::try_from(config.tail_cache.0).unwrap_or(usize::MAX),
+            answers_bytes_max: usize::try_from(config.answers_max.0).unwrap_or(usize::MAX),
             ..Tuning::default()
         },
         kinesis,

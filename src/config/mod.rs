@@ -118,6 +118,8 @@ settings! {
     auth_token_file: Option<PathBuf>, "FILE", "none";
     /// Memory per worker for the newest frames, from which readers at the tail are served.
     tail_cache: Bytes, "SIZE", "128MiB";
+    /// Memory per worker for answers that wait for their clients. Beyond it those who read slowest are disconnected.
+    answers_max: Bytes, "SIZE", "512MiB";
     /// Retention of new streams that do not ask for another: 24h to 8760h, or days like `7d`.
     stream_retention: Hours, "TIME", "24h";
     /// Largest record (key and data) of new streams that do not ask for another: up to 10MiB.

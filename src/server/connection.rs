@@ -47,7 +47,7 @@ pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::W
         return;
     }
     worker.connections.set(worker.connections.get() + 1);
-    let outbox = Rc::new(Outbox::new());
+    let outbox = Outbox::new(worker.waiting.share());
     let (rt, sending) = (worker.rt.clone(), Rc::clone(&outbox));
     worker.rt.spawn(TaskClass::Latency, async move { sending.drive(&rt, writer).await });
     let requests = Requests::new(Rc::clone(&worker), Rc::clone(&outbox));

@@ -425,7 +425,14 @@ struct Entered<'a, R: Runtime, H> {
 impl<'a, R: Runtime, H> Entered<'a, R, H> {
     fn new(front: &'a Front<R, H>) -> Self {
         let key = front.next.replace(front.next.get() + 1);
-        let marks = Marks::new(&front.clock);
+        let share = front.worker.waiting.share();
+        let marks = Marks::new(&front.clock, Turns::new(share.clone()));
+        let given_up = Rc::downgrade(&marks);
+        share.on_give_up(move || {
+            if let Some(marks) = given_up.upgrade() {
+                marks.give_up();
+            }
+        });
         if front.worker.is_draining() {
             marks.drain();
         }

@@ -35,4 +35,5 @@ pub mod put_keyed;
 pub mod requests;
 pub mod router;
 pub mod subscription;
+pub mod waiting;
 pub mod worker;

@@ -15,12 +15,13 @@ use crate::limits::{IN_FLIGHT_PER_CONNECTION_MAX, OUTBOX_BYTES_MAX, SEND_STALL_U
 use crate::protocol::{Encode, Envelope, ErrorAnswer, Opcode};
 use crate::runtime::local::{Notify, Permit, Semaphore};
 use crate::runtime::{Runtime, WriteHalf};
+use crate::server::waiting::{PROGRESS_BYTES, Share};
 
 /// Small answers are gathered in pieces of up to this much.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes that one write takes. Each has [`SEND_STALL_US_MAX`]: a client that reads slowly is no client that reads nothing.
-const WRITE_BYTES_MAX: usize = 1 << 20;
+const WRITE_BYTES_MAX: usize = PROGRESS_BYTES;
 
 /// Slices that one vectored write takes.
 const SLICES_MAX: usize = 512;
@@ -95,6 +96,8 @@ const READS_MAX: usize = 4;
 pub struct Outbox<R: Runtime> {
     queue: RefCell<VecDeque<Chunk<R>>>,
     held: Cell<usize>,
+    /// The same, as a share of what waits on the worker.
+    share: Share,
     in_flight: Cell<usize>,
     phase: Cell<Phase>,
     spare: RefCell<Vec<u8>>,
@@ -103,17 +106,35 @@ pub struct Outbox<R: Runtime> {
 }
 
 impl<R: Runtime> Outbox<R> {
-    /// An empty outbox.
-    pub fn new() -> Self {
-        Self {
+    /// An empty outbox, whose contents are to be `share`.
+    pub fn new(share: Share) -> Rc<Self> {
+        let outbox = Rc::new(Self {
             queue: RefCell::default(),
             held: Cell::new(0),
+            share,
             in_flight: Cell::new(0),
             phase: Cell::new(Phase::Open),
             spare: RefCell::default(),
             reads: Semaphore::new(READS_MAX),
             changed: Notify::new(),
-        }
+        });
+        let me = Rc::downgrade(&outbox);
+        outbox.share.on_give_up(move || {
+            if let Some(outbox) = me.upgrade() {
+                outbox.abandon();
+            }
+        });
+        outbox
+    }
+
+    fn hold(&self, bytes: usize) {
+        self.held.set(self.held.get() + bytes);
+        self.share.hold(bytes);
+    }
+
+    fn let_go(&self, bytes: usize) {
+        self.held.set(self.held.get() - bytes);
+        self.share.let_go(bytes);
     }
 
     /// Waits until another request may be taken up: not too many are unanswered, not too much waits to be sent. Says
@@ -238,7 +259,7 @@ impl<R: Runtime> Outbox<R> {
         };
         if let Some(Chunk::Small(bytes)) = queue.back_mut() {
             encode(bytes);
-            self.held.set(self.held.get() + bytes.len() - before);
+            self.hold(bytes.len() - before);
         }
     }
 
@@ -250,7 +271,7 @@ impl<R: Runtime> Outbox<R> {
         self.small(|out| envelope.body(len, 0).encode(args, out));
         let mut queue = self.queue.borrow_mut();
         let mut add = |chunk: Chunk<R>| {
-            self.held.set(self.held.get() + chunk.held());
+            self.hold(chunk.held());
             queue.push_back(chunk);
         };
         match body {
@@ -267,7 +288,7 @@ impl<R: Runtime> Outbox<R> {
         }
         self.phase.set(Phase::Dead);
         self.queue.borrow_mut().clear();
-        self.held.set(0);
+        self.let_go(self.held.get());
         half.shutdown();
         self.changed.notify();
     }
@@ -308,10 +329,11 @@ impl<R: Runtime> Outbox<R> {
                     Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is over"))
                 };
                 future::or(write, future::or(stall, abandoned)).await?;
+                self.share.took(bytes);
             }
             drop(pieces);
             let freed: usize = chunks.iter().map(Chunk::held).sum();
-            self.held.set(self.held.get() - freed);
+            self.let_go(freed);
             if let Some(Chunk::Small(bytes)) = chunks.first_mut()
                 && self.spare.borrow().capacity() == 0
             {
@@ -324,8 +346,3 @@ impl<R: Runtime> Outbox<R> {
     }
 }
 
-impl<R: Runtime> Default for Outbox<R> {
-    fn default() -> Self {
-        Self::new()
-    }
-}

@@ -28,6 +28,7 @@ use crate::server::links::Link;
 use crate::server::mail::{AdminDone, AdminOp, Answer, Mail, Op};
 use crate::server::node::Options;
 use crate::server::pipes::Pipes;
+use crate::server::waiting::Waiting;
 use crate::types::{GroupId, MonoUs, WorkerId};
 use puts::{ForwardedPut, Lanes};
 
@@ -69,6 +70,8 @@ pub struct Worker<R: Runtime> {
     pub connections: Cell<usize>,
     /// Memory for requests that are still arriving.
     pub receive_budget: Rc<Semaphore>,
+    /// Memory of answers that wait for their clients.
+    pub waiting: Rc<Waiting>,
     /// Told when the node begins to stop.
     pub changed: Notify,
     /// Its side of the Kinesis API, if that is turned on.
@@ -106,6 +109,8 @@ impl<R: Runtime> Worker<R> {
     pub fn new(rt: R, parts: Parts<R>) -> Rc<Self> {
         let Parts { id, options, node, shards, catalog, links, admin } = parts;
         let started = rt.now();
+        let clock = rt.clone();
+        let waiting = Waiting::new(options.tuning.answers_bytes_max, move || clock.now());
         #[cfg(feature = "kinesis")]
         let kinesis = options.kinesis.as_ref().map(|kinesis| Front::new(kinesis, node.node_id));
         Rc::new(Self {
@@ -125,6 +130,7 @@ impl<R: Runtime> Worker<R> {
             pipes: Pipes::new(id),
             connections: Cell::new(0),
             receive_budget: Semaphore::new(RECEIVE_BUDGET_BYTES),
+            waiting,
             changed: Notify::new(),
             draining: Cell::new(false),
             started,

@@ -48,6 +48,36 @@ fn forwarded_long_polls_hold_up_nobody() {
     });
 }
 
+/// Goal: when all that waits on a worker is too much, those who have read slowly for longest are disconnected, long before their
+/// own time is up; the newest of them and those who read stay.
+#[test]
+fn who_reads_slowly_makes_room() {
+    const DEAF: u64 = 5;
+    let world = World::with(1, |options| options.tuning.answers_bytes_max = 3 * OUTBOX_BYTES_MAX);
+    world.sim.block_on(async {
+        let mut conn = world.worker(0).await;
+        let group = shards(&world, &mut conn).await[0];
+        for _ in 0..8 {
+            conn.put(group, "k", &vec![1; 1_000_000]).await;
+        }
+        let get = Get { group, from: Offset(0), bytes_max: u32::MAX, wait_ms: 0 };
+        let mut deaf = Vec::new();
+        for _ in 0..DEAF {
+            let mut one = world.worker(0).await;
+            let gets: Vec<u8> = (1..=100).flat_map(|correlation| request(correlation, &get, &[])).collect();
+            one.send(&gets).await;
+            deaf.push(one);
+            world.rt().sleep(Duration::from_secs(2)).await;
+        }
+        let left = conn.stat(Stats::Node, "connections").await - 1;
+        assert!((1..=3).contains(&left), "{left} of {DEAF} hold a full outbox each");
+        conn.send(&request(77, &get, &[])).await;
+        assert_ne!(conn.recv().await.unwrap().head.kind, Kind::Error);
+        // The last one to come still gets its answers.
+        assert_ne!(deaf.pop().unwrap().recv().await.unwrap().head.kind, Kind::Error);
+    });
+}
+
 /// Goal: a client that asks for much and reads nothing is held to its outbox and disconnected in the end; others go on.
 #[test]
 fn who_never_reads_is_bounded() {

@@ -157,7 +157,7 @@ def end_crowd(pid):
 def bait(node):
     """A request whose answer is a megabyte."""
     node.kinesis("CreateStream", StreamName="bait", ShardCount=1)
-    data = "QUJDRA==" * 1024
+    data = "QUJD" * 2048
     for _ in range(40):
         records = [{"Data": data, "PartitionKey": "k"}] * 5
         node.kinesis("PutRecords", StreamName="bait", Records=records)
@@ -194,7 +194,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memory", type=int, default=2 << 30, help="bytes that the node may hold under the crowd")
     args = parser.parse_args()
-    wanted = args.connections * 2 + 1_000
+    if args.seconds * args.rate < 11_000:
+        parser.error("too few records for a 99th percentile: --seconds times --rate has to be 11,000")
+    wanted = args.connections + 2_000
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise SystemExit(f"{wanted} descriptors are needed, {hard} are allowed (ulimit -Hn)")

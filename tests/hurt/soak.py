@@ -38,7 +38,7 @@ def passing(node, number):
     """A stream that comes, is written to, and goes."""
     name = f"passing-{number}"
     node.kinesis("CreateStream", StreamName=name, ShardCount=8)
-    records = [{"Data": "QUJDRA==" * 32, "PartitionKey": str(key)} for key in range(100)]
+    records = [{"Data": "QUJD" * 64, "PartitionKey": str(key)} for key in range(100)]
     answer = node.kinesis("PutRecords", StreamName=name, Records=records)
     if answer["FailedRecordCount"]:
         raise SystemExit(f"{answer['FailedRecordCount']} records failed")

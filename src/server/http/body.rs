@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn whole_bodies() {
         block_on(async {
-            let turns = Turns::new();
+            let turns = Turns::alone();
             let parts = Body::Parts(vec![Bytes::from("ab"), Bytes::new(), Bytes::from("c")]);
             let mut body = Sending::new(parts, &turns, ());
             assert_eq!((body.size_hint().exact(), turns.progress().0), (Some(3), 3));
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn streams_hold_one_piece() {
         block_on(async {
-            let turns = Turns::new();
+            let turns = Turns::alone();
             let (sender, body) = stream(&turns);
             let mut body = Sending::new(body, &turns, ());
             assert!(sender.send(Bytes::from("one")).await);
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn senders_learn_of_the_end() {
         block_on(async {
-            let turns = Turns::new();
+            let turns = Turns::alone();
             let (sender, body) = stream(&turns);
             let mut gone = Box::pin(sender.gone());
             assert!(poll_once(&mut gone).await.is_none());

@@ -38,6 +38,9 @@ pub(super) enum Ended {
     /// The client takes none of its answers.
     #[error("the client takes no answers")]
     Stalled,
+    /// The client takes its answers slowly, and the worker needs the memory.
+    #[error("the client takes its answers slowly, and memory is short")]
+    TooMuchWaits,
     /// It has had its time to read why the connection ends.
     #[error("the client did not close it in time")]
     Lingered,
@@ -68,7 +71,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    pub(super) fn new(clock: &Clock) -> Rc<Self> {
+    pub(super) fn new(clock: &Clock, turns: Turns) -> Rc<Self> {
         Rc::new(Self {
             clock: Rc::clone(clock),
             phase: Cell::new(Phase::Idle),
@@ -81,7 +84,7 @@ impl Marks {
             ended: Cell::new(None),
             draining: Cell::new(false),
             waker: RefCell::default(),
-            turns: Turns::new(),
+            turns,
         })
     }
 
@@ -183,6 +186,14 @@ impl Marks {
         }
     }
 
+    /// Ends the connection for the sake of the worker's memory.
+    pub(super) fn give_up(&self) {
+        if self.ended.get().is_none() {
+            self.ended.set(Some(Ended::TooMuchWaits));
+            self.wake();
+        }
+    }
+
     /// The node begins to stop.
     pub(super) fn drain(&self) {
         self.draining.set(true);
@@ -244,7 +255,7 @@ mod tests {
     #[test]
     fn heads_and_idleness() {
         let clock = Clock::default();
-        let marks = Marks::new(&clock);
+        let marks = Marks::new(&clock, Turns::alone());
         assert_eq!(at(&clock, HTTP_IDLE_US_MAX, &marks), None);
         marks.received();
         let began = HTTP_IDLE_US_MAX;
@@ -253,7 +264,7 @@ mod tests {
         assert_eq!(at(&clock, began + REQUEST_ARRIVAL_US_MAX + 1, &marks), Some(Ended::TooSlow));
 
         let clock = Clock::default();
-        let marks = Marks::new(&clock);
+        let marks = Marks::new(&clock, Turns::alone());
         marks.received();
         let request = marks.request();
         assert_eq!(at(&clock, 10 * HTTP_IDLE_US_MAX, &marks), None, "it is our turn");
@@ -266,7 +277,7 @@ mod tests {
     #[test]
     fn handshakes_and_frames() {
         let clock = Clock::default();
-        let marks = Marks::new(&clock);
+        let marks = Marks::new(&clock, Turns::alone());
         marks.shaking_hands();
         marks.received();
         assert_eq!(at(&clock, HANDSHAKE_US_MAX, &marks), None);
@@ -275,7 +286,7 @@ mod tests {
             assert_eq!(at(&clock, round * HTTP_IDLE_US_MAX, &marks), None);
             marks.received();
         }
-        let marks = Marks::new(&clock);
+        let marks = Marks::new(&clock, Turns::alone());
         marks.shaking_hands();
         assert_eq!(at(&clock, clock.get().0 + HANDSHAKE_US_MAX + 1, &marks), Some(Ended::TooSlow));
     }
@@ -284,7 +295,7 @@ mod tests {
     #[test]
     fn stalls() {
         let clock = Clock::default();
-        let marks = Marks::new(&clock);
+        let marks = Marks::new(&clock, Turns::alone());
         let _request = marks.request();
         marks.wrote(false);
         assert_eq!(at(&clock, SEND_STALL_US_MAX, &marks), None);
@@ -295,7 +306,7 @@ mod tests {
         assert_eq!(at(&clock, 2 * SEND_STALL_US_MAX + 1, &marks), Some(Ended::Stalled));
 
         let clock = Clock::default();
-        let marks = Marks::new(&clock);
+        let marks = Marks::new(&clock, Turns::alone());
         let _request = marks.request();
         let mut piece = crate::server::http::turns::Piece::new(bytes::Bytes::from_static(b"xyz"), &marks.turns);
         assert_eq!(at(&clock, SEND_STALL_US_MAX, &marks), None);

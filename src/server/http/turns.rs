@@ -9,6 +9,9 @@ use bytes::{Buf, Bytes};
 use super::body::Channel;
 use crate::limits::OUTBOX_BYTES_MAX;
 use crate::runtime::local::{Notify, Permit, Semaphore};
+use crate::server::waiting::Share;
+#[cfg(test)]
+use crate::server::waiting::Waiting;
 
 /// Large answers that one connection has in the making, each of up to 14 MiB of JSON: together with what already waits to be
 /// sent, this bounds the memory that a client can hold by not reading. As many as a native connection's reads.
@@ -25,6 +28,8 @@ struct State {
     gate: Rc<Semaphore>,
     /// Bytes handed to the connection that its client has not taken.
     held: Cell<usize>,
+    /// The same, as a share of what waits on the worker.
+    share: Share,
     /// Bytes that the client has taken, ever.
     taken: Cell<u64>,
     over: Cell<bool>,
@@ -35,13 +40,14 @@ struct State {
 }
 
 impl Turns {
-    /// Those of a new connection.
+    /// Those of a new connection; what waits for it is to be `share`.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(share: Share) -> Self {
         Self(Rc::new(State {
             turns: Semaphore::new(TURNS),
             gate: Semaphore::new(1),
             held: Cell::new(0),
+            share,
             taken: Cell::new(0),
             over: Cell::new(false),
             changed: Notify::new(),
@@ -108,9 +114,10 @@ impl Turns {
     }
 
     fn sent(&self, count: usize) {
-        let State { held, taken, changed, .. } = &*self.0;
+        let State { held, share, taken, changed, .. } = &*self.0;
         let before = held.get();
         held.set(before - count);
+        share.let_go(count);
         taken.set(taken.get() + count as u64);
         if before >= OUTBOX_BYTES_MAX && before - count < OUTBOX_BYTES_MAX {
             changed.notify();
@@ -118,9 +125,11 @@ impl Turns {
     }
 }
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self::new()
+#[cfg(test)]
+impl Turns {
+    /// Those of the only connection there is.
+    pub(super) fn alone() -> Self {
+        Self::new(Waiting::new(usize::MAX, || crate::types::MonoUs(0)).share())
     }
 }
 
@@ -134,6 +143,7 @@ pub struct Piece {
 impl Piece {
     pub(super) fn new(bytes: Bytes, turns: &Turns) -> Self {
         turns.0.held.set(turns.0.held.get() + bytes.len());
+        turns.0.share.hold(bytes.len());
         Self { bytes, turns: turns.clone() }
     }
 }
@@ -149,6 +159,7 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
+        self.turns.0.share.took(count);
         self.turns.sent(count);
     }
 }
@@ -168,7 +179,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded() {
         block_on(async {
-            let turns = Turns::new();
+            let turns = Turns::alone();
             let mut piece = Piece::new(Bytes::from(vec![0; OUTBOX_BYTES_MAX + 10]), &turns);
             let (mut admitted, mut turn) = (Box::pin(turns.admit()), Box::pin(turns.take()));
             assert!(poll_once(&mut admitted).await.is_none());
@@ -188,7 +199,7 @@ mod tests {
     #[test]
     fn turns_are_counted_and_end() {
         block_on(async {
-            let turns = Turns::new();
+            let turns = Turns::alone();
             let mut held = Vec::new();
             for _ in 0..TURNS {
                 held.push(turns.take().await.unwrap());
