@@ -250,8 +250,12 @@ pub const WORKER_ANSWERS_BYTES_MAX: usize = 512 << 20;
 /// A client that takes nearly nothing for this long, while much waits for it, counts as slow.
 pub const SLOW_CLIENT_US: u64 = 1_000_000;
 
-/// Connections per worker; one more is refused with an error.
+/// Connections per worker, where the limit on open files allows that many; one more is refused with an error.
 pub const CONNECTIONS_PER_WORKER_MAX: usize = 10_000;
+
+/// Segment files that a worker keeps open, where the limit on open files allows that many: a shard that is written to needs
+/// one, and more save cold readers an open.
+pub const OPEN_FILES_PER_WORKER_MAX: usize = 1024;
 
 /// Bytes that all connections of a worker together may hold of requests that are still arriving.
 pub const RECEIVE_BUDGET_BYTES: usize = 256 << 20;

@@ -12,7 +12,7 @@ use crate::catalog::Settings;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::kinesis;
 use crate::cli::serve::ServeArgs;
-use crate::config::{Config, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
+use crate::config::{Config, Descriptors, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
 use crate::engine::env::Tuning;
 use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, join_all, launch};
 use crate::runtime::glommio::{GlommioRuntime, port_becomes_free, port_is_free, preflight, signals};
@@ -92,9 +92,7 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
     let online: Vec<u16> = online.into_iter().filter_map(|cpu| u16::try_from(cpu).ok()).collect();
     let places = config.placement(&online).map_err(|error| Failure::new(Exit::Usage, error))?;
     preflight::check_memlock(places.len()).map_err(unfit)?;
-    if let Err(error) = preflight::raise_file_limit() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
+    let descriptors = descriptors(places.len())?;
     if !config.data.exists() {
         std::fs::create_dir(&config.data).map_err(|error| {
             Failure::new(
@@ -132,11 +130,27 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
         tuning: Tuning {
             tail_bytes_max: usize::try_from(config.tail_cache.0).unwrap_or(usize::MAX),
             answers_bytes_max: usize::try_from(config.answers_max.0).unwrap_or(usize::MAX),
+            open_files_max: descriptors.files,
+            connections_max: descriptors.connections,
             ..Tuning::default()
         },
         kinesis,
     };
     Ok((options, places))
+}
+
+/// What each of `workers` may have open.
+fn descriptors(workers: usize) -> Result<Descriptors, Failure> {
+    let limit = preflight::raise_file_limit().map_err(|error| {
+        Failure::new(Exit::Failure, format_args!("cannot raise the limit on open files to what is allowed: {error}"))
+    })?;
+    let descriptors = Descriptors::divide(usize::try_from(limit).unwrap_or(usize::MAX), workers)
+        .map_err(|error| Failure::new(Exit::Failure, error))?;
+    if !descriptors.is_ample() {
+        let Descriptors { files, connections } = descriptors;
+        tracing::warn!(limit, files, connections, "few open files are allowed; so many connections each worker serves");
+    }
+    Ok(descriptors)
 }
 
 const fn disk_limit(reserve: Reserve) -> DiskLimit {

@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod descriptors;
 mod kinesis;
 mod load;
 mod placement;
@@ -25,6 +26,7 @@ mod values;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use descriptors::{Descriptors, TooFew};
 pub use kinesis::{Account, Region, StatusDelay, TlsMode};
 pub use load::{ConfigError, Loaded, Origin, Sources, nearest};
 pub use placement::{Placement, PlacementError};

@@ -1,4 +1,7 @@
 //! Opening a data directory: lock it, read who it belongs to, begin a new term.
+//!
+//! A term is written beside the old one, which takes a block, and a disk that is full has none. So each start keeps a little
+//! space in a file; one that finds no space takes it from there, and has it back once the old node file is gone.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +12,11 @@ use crate::engine::whole_file;
 use crate::format::names;
 use crate::format::node::{NodeFile, NodeFileError};
 use crate::format::sealed::SealedError;
-use crate::runtime::Runtime;
+use crate::runtime::{File, Open, Runtime};
 use crate::types::Term;
+
+/// Space kept for the next start: the node file, and what the file system needs to write it down.
+const RESERVE_BYTES: u64 = 64 << 10;
 
 /// A data directory, held by this node.
 pub struct DataDir<R: Runtime> {
@@ -109,9 +115,53 @@ pub async fn open<R: Runtime>(rt: &R, path: &Path) -> Result<DataDir<R>, OpenErr
             created: rt.wall(),
         },
     };
-    whole_file::replace(rt, path, "node", &node.encode()).await.map_err(fail("write", &file))?;
     clear_spares(rt, path).await.map_err(fail("clear the spare segments of", path))?;
+    write_node_file(rt, path, &node).await.map_err(fail("write", &file))?;
+    if let Err(error) = keep_reserve(rt, path).await {
+        tracing::warn!(%error, "no space can be kept for the next start; free some before the node is stopped");
+    }
     Ok(DataDir { path: path.to_path_buf(), node, is_new: old.is_none(), _lock: lock })
+}
+
+/// Writes the node file, on a full disk in the space that was kept for it.
+async fn write_node_file<R: Runtime>(rt: &R, path: &Path, node: &NodeFile) -> io::Result<()> {
+    let contents = node.encode();
+    match whole_file::replace(rt, path, "node", &contents).await {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            match rt.remove(&names::reserve_file(path)).await {
+                Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Err(error),
+                removed => removed?,
+            }
+            // Freed for certain, also where a file system gives space back only with its journal.
+            rt.sync_dir(path).await?;
+            whole_file::replace(rt, path, "node", &contents).await
+        }
+        written => written,
+    }
+}
+
+/// Keeps space for the next start, if that is not done yet. A crash may leave the file without its space: then the next start
+/// makes up for it, or does without.
+async fn keep_reserve<R: Runtime>(rt: &R, path: &Path) -> io::Result<()> {
+    let reserve = names::reserve_file(path);
+    let file = match rt.open(&reserve, Open::Write).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rt.open(&reserve, Open::CreateNew).await?,
+        opened => opened?,
+    };
+    if file.len().await? >= RESERVE_BYTES {
+        return Ok(());
+    }
+    let kept = match file.allocate(RESERVE_BYTES).await {
+        Ok(()) => file.sync().await,
+        full => full,
+    };
+    drop(file);
+    if kept.is_err() {
+        // A part of it would be taken for the whole by its length.
+        rt.remove(&reserve).await?;
+    }
+    kept?;
+    rt.sync_dir(path).await
 }
 
 /// Spare segments hold nothing; which worker may use which is only known while the node runs.
@@ -122,3 +172,6 @@ async fn clear_spares<R: Runtime>(rt: &R, path: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests;

@@ -9,13 +9,10 @@ use std::rc::{Rc, Weak};
 
 use crate::format::names::{self, SegmentNumber};
 use crate::limits;
-use crate::runtime::local::Notify;
+use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{File, Open, Runtime};
 use crate::shard::admission::PutRefusal;
 use crate::types::{GroupId, Term, WorkerId};
-
-/// Open segment files that a worker keeps at hand; the one not used for longest is closed first.
-const OPEN_FILES_MAX: usize = 1024;
 
 /// Spare segments that a worker keeps, and their bytes.
 const SPARES_MAX: usize = 8;
@@ -35,18 +32,30 @@ pub enum DiskState {
     Full,
 }
 
-/// Settings of a worker's engine.
+/// Settings of a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
     /// Tail frames kept in memory, in bytes.
     pub tail_bytes_max: usize,
     /// Whether freed segments are used again. On the reference disk writes to used blocks sync twice as fast.
     pub recycle: bool,
+    /// Segment files kept open; the one not used for longest is closed first.
+    pub open_files_max: usize,
+    /// Connections served at a time.
+    pub connections_max: usize,
+    /// Answers that may wait for clients that read slowly, in bytes.
+    pub answers_bytes_max: usize,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { tail_bytes_max: limits::TAIL_CACHE_BYTES, recycle: true }
+        Self {
+            tail_bytes_max: limits::TAIL_CACHE_BYTES,
+            recycle: true,
+            open_files_max: limits::OPEN_FILES_PER_WORKER_MAX,
+            connections_max: limits::CONNECTIONS_PER_WORKER_MAX,
+            answers_bytes_max: limits::WORKER_ANSWERS_BYTES_MAX,
+        }
     }
 }
 
@@ -70,6 +79,12 @@ pub struct Env<R: Runtime> {
     pub tuning: Tuning,
     /// How the disk stands; set by the worker's watcher.
     pub disk: Cell<DiskState>,
+    /// Whether a segment took space on the disk since somebody looked at it.
+    pub space_taken: Cell<bool>,
+    /// Told when [`Env::space_taken`] becomes true.
+    pub worth_a_look: Notify,
+    /// Who uses a file, whether it is still at hand or not: as many at a time as may be kept open. One turn each, never two.
+    pub file_turns: Rc<Semaphore>,
     /// Bytes that all logs have accepted and not yet synced.
     pub unsynced: Cell<usize>,
     /// Told when [`Env::unsynced`] shrinks.
@@ -98,6 +113,9 @@ impl<R: Runtime> Env<R> {
             term,
             tuning,
             disk: Cell::default(),
+            space_taken: Cell::default(),
+            worth_a_look: Notify::new(),
+            file_turns: Semaphore::new(tuning.open_files_max),
             unsynced: Cell::default(),
             room: Notify::new(),
             disk_numbers: Cell::default(),
@@ -135,7 +153,7 @@ impl<R: Runtime> Env<R> {
     pub fn keep_file(&self, group: GroupId, number: SegmentNumber, file: Rc<R::File>) {
         let mut files = self.files.borrow_mut();
         files.insert((group, number), OpenFile { file, used: self.uses.get() });
-        if files.len() > OPEN_FILES_MAX {
+        if files.len() > self.tuning.open_files_max {
             // A scan of a thousand entries, once per file opened beyond the limit: far cheaper than the open itself.
             let oldest = files.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| *key);
             if let Some(key) = oldest {
@@ -164,6 +182,24 @@ impl<R: Runtime> Env<R> {
     pub fn set_disk(&self, state: DiskState, free_bytes: u64, reserve_bytes: u64) {
         self.disk.set(state);
         self.disk_numbers.set((free_bytes, reserve_bytes));
+    }
+
+    /// Bytes that puts may still take: what is free above the reserve, as the disk says now. `None` if it does not say.
+    pub async fn room_on_disk(&self) -> Option<u64> {
+        let (_, reserve_bytes) = self.disk_numbers.get();
+        match self.rt.disk_space(&self.data).await {
+            Ok(space) => Some(space.free_bytes.saturating_sub(reserve_bytes)),
+            Err(error) => {
+                tracing::debug!(%error, "could not look at the disk");
+                None
+            }
+        }
+    }
+
+    /// Has the worker look at the disk soon: a segment took space there.
+    pub fn took_space(&self) {
+        self.space_taken.set(true);
+        self.worth_a_look.notify();
     }
 
     /// Accounts for a flush kept in memory, and makes the oldest go while there are too many.

@@ -271,6 +271,7 @@ impl<R: Runtime> Log<R> {
             })
         };
         let Some((mut walk, end, jumps)) = plan else { return Ok((self.first_offset(), None)) };
+        let _turn = self.env.file_turns.acquire(1).await;
         let file = match self.file(target).await {
             Ok(file) => file,
             // Freed meanwhile, so everything in it is older than what is there now.
@@ -369,6 +370,7 @@ impl<R: Runtime> Log<R> {
         let Some(mut walk) = plan else {
             return Err(ReadError::BeforeHorizon { horizon: self.first_offset() });
         };
+        let _turn = self.env.file_turns.acquire(1).await;
         let file = self.file(number).await?;
         let mut need = HEADER_BYTES;
         loop {

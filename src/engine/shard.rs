@@ -164,6 +164,8 @@ pub struct Shard<R: Runtime> {
     settings: Cell<Settings>,
     expired_before: Cell<WallUs>,
     phase: Cell<Phase>,
+    /// How often its dead log was tried to be recovered, in vain.
+    pub(super) reopened_in_vain: Cell<u32>,
     /// Whether there is anything to meter: what a put looks at.
     metered: Cell<bool>,
     meter: RefCell<Option<Box<Meter>>>,
@@ -194,6 +196,7 @@ impl<R: Runtime> Shard<R> {
             settings: Cell::new(settings),
             expired_before: Cell::new(expired_before),
             phase: Cell::new(phase),
+            reopened_in_vain: Cell::new(0),
             metered: Cell::new(false),
             meter: RefCell::new(None),
         };

@@ -344,7 +344,12 @@ impl<R: Runtime> Shards<R> {
             Ok(found) => found,
             Err(error) => {
                 dead.log().come_back();
-                tracing::warn!(group = %id.group, %error, "a failed shard cannot be recovered yet");
+                let tries = dead.reopened_in_vain.get() + 1;
+                dead.reopened_in_vain.set(tries);
+                // It is tried every second; an hour of that is worth a dozen lines.
+                if tries.is_power_of_two() {
+                    tracing::warn!(group = %id.group, tries, %error, "a failed shard cannot be recovered yet{}", remedy(&error));
+                }
                 return false;
             }
         };
@@ -380,6 +385,17 @@ impl<R: Runtime> Shards<R> {
             }
         };
         local::join_all((0..RECOVER_AT_ONCE.min(shards.len())).map(|_| lane())).await;
+    }
+}
+
+/// What an operator can do about it.
+fn remedy(error: &RecoverError) -> &'static str {
+    match error {
+        RecoverError::Io { error, .. } if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            ": its file system is read-only, see the kernel's log; stop the node, repair and mount it anew. Reads go on"
+        }
+        RecoverError::Io { .. } => ": its disk fails, see the kernel's log. It is tried again and again. Reads go on",
+        _ => "",
     }
 }
 

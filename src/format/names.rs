@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/LOCK                      held by the running node
 //! DATA/node                      identity, format version, term
+//! DATA/reserve                   space for the next start, should the disk be full by then; holds nothing
 //! DATA/catalog/                  the catalogue's log and its snapshots (snapshot-<offset>)
 //! DATA/shards/<group>/           one shard's log: <segment>.seg, <segment>.idx, losses
 //! DATA/spare/                    freed segments, kept to be used again
@@ -27,6 +28,12 @@ pub fn lock_file(data: &Path) -> PathBuf {
 #[must_use]
 pub fn node_file(data: &Path) -> PathBuf {
     data.join("node")
+}
+
+/// The file that keeps space for the next start.
+#[must_use]
+pub fn reserve_file(data: &Path) -> PathBuf {
+    data.join("reserve")
 }
 
 /// The directory of the catalogue's log.

@@ -21,6 +21,16 @@ pub fn next_capacity(last: Option<(u64, u64)>) -> u64 {
     }
 }
 
+/// `capacity`, lowered until a segment takes no more than a sixteenth of the `room` bytes that puts may still take: reserving
+/// space must not be what fills the disk.
+#[must_use]
+pub fn modest(mut capacity: u64, room: u64) -> u64 {
+    while capacity > SEGMENT_BYTES_MIN && capacity > room / 16 {
+        capacity /= 4;
+    }
+    capacity.max(SEGMENT_BYTES_MIN)
+}
+
 /// `capacity`, raised until one flush of `flush_bytes` fits.
 #[must_use]
 pub fn fitting(capacity: u64, flush_bytes: u64) -> u64 {
@@ -46,6 +56,17 @@ mod tests {
         assert_eq!(next_capacity(Some((64 << 20, FAST_US))), 64 << 20);
         assert_eq!(next_capacity(Some((1 << 20, u64::MAX))), 1 << 20);
         assert_eq!(next_capacity(Some((16 << 20, u64::MAX))), 4 << 20);
+    }
+
+    /// Goal: on a small or filling disk segments get smaller, down to the smallest, and stay of a size that others use too.
+    #[test]
+    fn segments_are_modest() {
+        assert_eq!(modest(256 << 20, u64::MAX), 256 << 20);
+        assert_eq!(modest(256 << 20, 4 << 30), 256 << 20);
+        assert_eq!(modest(256 << 20, (4 << 30) - 1), 64 << 20);
+        assert_eq!(modest(64 << 20, 100 << 20), 4 << 20);
+        assert_eq!(modest(16 << 20, 0), 1 << 20);
+        assert_eq!(modest(1 << 20, 0), 1 << 20);
     }
 
     /// Goal: the largest flush fits the segment made for it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_lite::future;
 
-use crate::limits::{CONNECTIONS_PER_WORKER_MAX, HANDSHAKE_US_MAX, REQUEST_ARRIVAL_US_MAX};
+use crate::limits::{HANDSHAKE_US_MAX, REQUEST_ARRIVAL_US_MAX};
 use crate::protocol::messages::{Hello, HelloAnswer, Limits};
 use crate::protocol::{
     Decoder, Envelope, ErrorAnswer, ErrorCode, FEATURES, Message, Next, Opcode, Request, Side, VERSION, VERSION_MIN,
@@ -38,7 +38,7 @@ const LINGER_MS: u64 = 500;
 /// Serves a connection until it ends.
 pub async fn serve<R: Runtime>(worker: Rc<Worker<R>>, halves: (R::ReadHalf, R::WriteHalf)) {
     let (mut reader, mut writer) = halves;
-    if worker.connections.get() >= CONNECTIONS_PER_WORKER_MAX {
+    if !worker.has_place() {
         let error = ErrorAnswer::new(ErrorCode::TooManyConnections);
         let mut bytes = Vec::new();
         Envelope::connection_error().encode(&error, &mut bytes);

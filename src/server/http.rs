@@ -57,9 +57,8 @@ use self::socket::Socket;
 use self::tls::Tls;
 use self::wire::{Version, Wire};
 use crate::limits::{
-    CONNECTIONS_PER_WORKER_MAX, HTTP_FREE_BYTES, HTTP_HEAD_BYTES_MAX, HTTP_READ_BYTES_MAX,
-    HTTP_REQUESTS_PER_WORKER_MAX, HTTP2_FRAME_BYTES_MAX, HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX,
-    HTTP2_WINDOW_BYTES,
+    HTTP_FREE_BYTES, HTTP_HEAD_BYTES_MAX, HTTP_READ_BYTES_MAX, HTTP_REQUESTS_PER_WORKER_MAX, HTTP2_FRAME_BYTES_MAX,
+    HTTP2_STREAM_WINDOW_BYTES, HTTP2_STREAMS_MAX, HTTP2_WINDOW_BYTES,
 };
 use crate::runtime::local::Semaphore;
 use crate::runtime::{Runtime, TaskClass};
@@ -207,7 +206,7 @@ impl<R: Runtime, H: Handler<R>> Front<R, H> {
 
     /// Serves a connection until it ends.
     async fn serve(self: Rc<Self>, halves: (R::ReadHalf, R::WriteHalf)) {
-        if self.worker.connections.get() >= CONNECTIONS_PER_WORKER_MAX {
+        if !self.worker.has_place() {
             // Without a word: nobody knows yet whether it speaks TLS.
             tracing::debug!("a connection too many was closed");
             return;

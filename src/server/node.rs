@@ -443,6 +443,8 @@ fn receive_all<R: Runtime>(worker: &Rc<Worker<R>>, inboxes: &mut [Option<Inbox<R
 /// Takes connections until the node stops, then drains.
 async fn serve<R: Runtime>(worker: &Rc<Worker<R>>, listeners: Listeners<R>, supervisor: &impl Supervisor) {
     let stopped = Rc::new(Notify::new());
+    // Before the first put: on a full disk it is refused, not tried.
+    look_at_disk(worker).await;
     for listener in [listeners.shared, listeners.direct] {
         let serving = Rc::clone(worker);
         let serve = move |halves| connection::serve(Rc::clone(&serving), halves);
@@ -490,26 +492,60 @@ pub(super) async fn accept<R: Runtime, S: Future<Output = ()> + 'static>(
     }
 }
 
+/// Has the worker know how the disk stands.
+async fn look_at_disk<R: Runtime>(worker: &Worker<R>) {
+    let env = worker.shards.env();
+    env.space_taken.set(false);
+    match worker.rt.disk_space(&env.data).await {
+        Ok(space) => {
+            let state = worker.options.disk.judge(space.free_bytes, space.total_bytes);
+            if state != env.disk.get() {
+                tracing::warn!(worker = %worker.id, ?state, free_bytes = space.free_bytes, "the disk's state changed");
+            }
+            env.set_disk(state, space.free_bytes, worker.options.disk.refuse.bytes(space.total_bytes));
+            if state > DiskState::Low {
+                env.drop_spares().await;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "could not look at the disk"),
+    }
+}
+
+/// Waits for the next round of [`watch`], and meanwhile looks at the disk whenever a segment took space there: a fast writer
+/// fills a small disk between two rounds.
+async fn pause<R: Runtime>(worker: &Worker<R>) {
+    let env = worker.shards.env();
+    let begun = worker.rt.now();
+    loop {
+        let left_ms = WATCH_MS.saturating_sub(worker.rt.now().since(begun) / 1_000);
+        if left_ms == 0 || worker.is_draining() {
+            return;
+        }
+        let rest = future::or(worker.rt.sleep(Duration::from_millis(left_ms)), worker.drained());
+        future::or(rest, env.worth_a_look.until(|| env.space_taken.get().then_some(()))).await;
+        if env.space_taken.get() {
+            look_at_disk(worker).await;
+        }
+    }
+}
+
+/// Says how many connections were turned away since the last time.
+fn report_connections<R: Runtime>(worker: &Worker<R>) {
+    let turned_away = worker.turned_away.take();
+    if turned_away > 0 {
+        let max = worker.options.tuning.connections_max;
+        tracing::warn!(worker = %worker.id, turned_away, max, "connections were turned away: there are as many as may be");
+    }
+}
+
 /// Looks after the disk, dead logs and retention.
 async fn watch<R: Runtime>(worker: Rc<Worker<R>>) {
-    let env = Rc::clone(worker.shards.env());
     for round in 0u64.. {
         if worker.is_draining() {
             return;
         }
-        match worker.rt.disk_space(&env.data).await {
-            Ok(space) => {
-                let state = worker.options.disk.judge(space.free_bytes, space.total_bytes);
-                if state != env.disk.get() {
-                    tracing::warn!(worker = %worker.id, ?state, free_bytes = space.free_bytes, "the disk's state changed");
-                }
-                env.set_disk(state, space.free_bytes, worker.options.disk.refuse.bytes(space.total_bytes));
-                if state > DiskState::Low {
-                    env.drop_spares().await;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "could not look at the disk"),
-        }
+        look_at_disk(&worker).await;
+        report_connections(&worker);
         for group in worker.shards.reopen_dead().await {
             worker.quarantine(group).await;
         }
@@ -521,6 +557,6 @@ async fn watch<R: Runtime>(worker: Rc<Worker<R>>) {
                 tracing::info!(worker = %worker.id, freed_bytes = freed, "expired segments were freed");
             }
         }
-        future::or(worker.rt.sleep(Duration::from_millis(WATCH_MS)), worker.drained()).await;
+        pause(&worker).await;
     }
 }

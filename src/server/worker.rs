@@ -68,6 +68,8 @@ pub struct Worker<R: Runtime> {
     pub pipes: Pipes,
     /// Connections it serves.
     pub connections: Cell<usize>,
+    /// Connections that were too many, since that was last reported.
+    pub turned_away: Cell<u64>,
     /// Memory for requests that are still arriving.
     pub receive_budget: Rc<Semaphore>,
     /// Memory of answers that wait for their clients.
@@ -129,6 +131,7 @@ impl<R: Runtime> Worker<R> {
             quarantined: RefCell::default(),
             pipes: Pipes::new(id),
             connections: Cell::new(0),
+            turned_away: Cell::new(0),
             receive_budget: Semaphore::new(RECEIVE_BUDGET_BYTES),
             waiting,
             changed: Notify::new(),
@@ -143,6 +146,15 @@ impl<R: Runtime> Worker<R> {
     /// Whether the node is stopping.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether one more connection may be served; one that may not is counted.
+    pub fn has_place(&self) -> bool {
+        let has_place = self.connections.get() < self.options.tuning.connections_max;
+        if !has_place {
+            self.turned_away.set(self.turned_away.get() + 1);
+        }
+        has_place
     }
 
     /// Begins to stop: connections finish what they have taken up and take up nothing more.

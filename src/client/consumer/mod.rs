@@ -208,11 +208,17 @@ impl<R: Reactor> Consumer<R> {
                     Err(error) => self.recover(error).await?,
                 }
             },
-            _ => {
-                let position = self.client.position(&self.shard, start).await?;
-                self.next = position.offset;
-                self.until = (self.options.stop == Stop::AtEnd).then_some(position.end_offset);
-            }
+            // As in reading: a shard that moves, or is being recovered, is back in a moment.
+            _ => loop {
+                match self.client.position(&self.shard, start).await {
+                    Ok(position) => {
+                        self.next = position.offset;
+                        self.until = (self.options.stop == Stop::AtEnd).then_some(position.end_offset);
+                        return Ok(());
+                    }
+                    Err(error) => self.recover(error).await?,
+                }
+            },
         }
         Ok(())
     }

@@ -60,19 +60,24 @@ impl<R: Runtime> Log<R> {
     /// Creates the next segment's file: reserved, headed, synced, named.
     pub(super) async fn prepare(&self, flush_bytes: u64) -> io::Result<Prepared> {
         let now = self.env.rt.wall();
+        let room = self.env.room_on_disk().await;
         let (number, capacity) = {
             let mut state = self.state.borrow_mut();
             let last = state.segments.back().map(|last| (last.capacity, now.0.saturating_sub(last.started.0)));
             let number = state.next_number;
             state.next_number += 1;
-            (number, sizing::fitting(sizing::next_capacity(last), flush_bytes))
+            let wanted = sizing::modest(sizing::next_capacity(last), room.unwrap_or(u64::MAX));
+            (number, sizing::fitting(wanted, flush_bytes))
         };
         let header = SegmentHeader { group: self.group, number, created: now, capacity };
         let spare = self.env.take_spare(capacity);
         let is_new = spare.is_none();
         let path = spare.unwrap_or_else(|| self.dir.join(names::temporary(&names::segment(number))));
         match self.make_segment(&path, is_new, &header).await {
-            Ok(file) => self.env.keep_file(self.group, number, Rc::new(file)),
+            Ok(file) => {
+                self.env.keep_file(self.group, number, Rc::new(file));
+                self.env.took_space();
+            }
             Err(error) => {
                 // The next try takes another number: what was reserved for this one would be missing until the next start.
                 let _ = self.env.rt.remove(&path).await;
@@ -123,8 +128,14 @@ impl<R: Runtime> Log<R> {
             state.next = Next::Preparing;
             let log = self.me();
             self.job(&mut state, async move {
-                let next = match log.prepare(0).await {
-                    Ok(prepared) => Next::Ready(prepared),
+                // Without waiting: the writer may hold a turn while it waits for this. It makes the segment itself then.
+                let turn = log.env.file_turns.try_acquire(1);
+                let next = match &turn {
+                    Some(_) => log.prepare(0).await.map(Next::Ready),
+                    None => Ok(Next::Missing),
+                };
+                let next = match next {
+                    Ok(next) => next,
                     Err(error) => {
                         // The writer tries again when it needs the segment; then the error counts.
                         tracing::warn!(group = %log.group, %error, "could not prepare the next segment");
@@ -173,6 +184,7 @@ impl<R: Runtime> Log<R> {
     /// Derived data: a failure is logged, the next start scans instead.
     pub(super) async fn save_index(&self, sealed: Option<(SegmentNumber, Vec<u8>)>) {
         let _turn = self.saving.acquire(1).await;
+        let _file_turn = self.env.file_turns.acquire(1).await;
         let file = {
             let state = self.state.borrow();
             if state.admission.refusal() == Some(PutRefusal::Dead) {

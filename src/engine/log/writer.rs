@@ -25,12 +25,12 @@ impl<R: Runtime> Log<R> {
             let result = if flushes.is_empty() {
                 match self.idle().await {
                     Idle::Work => continue,
-                    Idle::Sync => self.sync_written().await.inspect(|()| self.changed.notify()),
-                    Idle::Hint => self.write_hint().await,
+                    Idle::Sync => self.in_turn(self.sync_written()).await.inspect(|()| self.changed.notify()),
+                    Idle::Hint => self.in_turn(self.write_hint()).await,
                     Idle::End => break,
                 }
             } else {
-                self.commit(flushes).await
+                self.in_turn(self.commit(flushes)).await
             };
             if let Err(error) = result {
                 self.die(&error);
@@ -38,6 +38,12 @@ impl<R: Runtime> Log<R> {
             }
         }
         self.changed.notify();
+    }
+
+    /// Uses files when it is this log's turn: see [`Env::file_turns`](crate::engine::env::Env::file_turns).
+    async fn in_turn<T>(&self, work: impl Future<Output = T>) -> T {
+        let _turn = self.env.file_turns.acquire(1).await;
+        work.await
     }
 
     /// Everything that has gathered, ready to be written.

@@ -130,7 +130,7 @@ async fn read_all(shard: &Shard<SimRuntime>) -> Vec<u64> {
 fn a_shard_moves_under_traffic() {
     for seed in 0..6_u64 {
         let machine = machine(seed);
-        let tuning = Tuning { tail_bytes_max: if seed % 2 == 0 { 0 } else { 64 << 20 }, recycle: true };
+        let tuning = Tuning { tail_bytes_max: if seed % 2 == 0 { 0 } else { 64 << 20 }, ..Tuning::default() };
         let node = Rc::new(machine.start(2, tuning));
         let settings = Settings {
             durability: if seed % 3 == 0 { Durability::Interval } else { Durability::Fsync },
@@ -459,7 +459,7 @@ fn reads_within_limits() {
 fn gets_of_many_records() {
     for tail_bytes_max in [0, 64 << 20] {
         let machine = machine(93);
-        let node = machine.start(1, Tuning { tail_bytes_max, recycle: true });
+        let node = machine.start(1, Tuning { tail_bytes_max, ..Tuning::default() });
         machine.sim.block_on(async {
             let shards = &node.workers[0];
             shards.create(&known(GROUP, Storage::Open, Settings::default())).await.expect("the disk works");
@@ -493,7 +493,7 @@ fn gets_of_many_records() {
 fn retention_is_exact_and_final() {
     for tail_bytes_max in [0, 64 << 20] {
         let machine = machine(92);
-        let node = machine.start(1, Tuning { tail_bytes_max, recycle: true });
+        let node = machine.start(1, Tuning { tail_bytes_max, ..Tuning::default() });
         machine.sim.block_on(async {
             let shards = &node.workers[0];
             shards.create(&known(GROUP, Storage::Open, Settings::default())).await.expect("the disk works");
@@ -539,7 +539,7 @@ fn retention_is_exact_and_final() {
 #[test]
 fn a_dead_log_opens_again_under_readers() {
     let machine = machine(93);
-    let node = Rc::new(machine.start(1, Tuning { tail_bytes_max: 0, recycle: true }));
+    let node = Rc::new(machine.start(1, Tuning { tail_bytes_max: 0, ..Tuning::default() }));
     let stop = Rc::new(Cell::new(false));
     machine.sim.block_on(async {
         let shards = &node.workers[0];

@@ -298,11 +298,11 @@ fn list(cpus: &[usize]) -> String {
 }
 
 /// Raises the number of files this process may have open to what it is allowed to: many systems start programs with 1,024,
-/// fewer than a node with some hundred shards and clients needs.
+/// fewer than a node with some hundred shards and clients needs. Gives that number.
 ///
 /// # Errors
 /// When the limit cannot be read or set.
-pub fn raise_file_limit() -> io::Result<()> {
+pub fn raise_file_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid place for the answer and outlives the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
@@ -313,7 +313,7 @@ pub fn raise_file_limit() -> io::Result<()> {
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(())
+    Ok(limit.rlim_cur)
 }
 
 /// Whether `path` is a directory in which files can be made, written and read with direct I/O.
@@ -334,6 +334,8 @@ pub fn check_directory(path: &Path) -> Result<(), PreflightError> {
     }
     match result.map_err(not_writable)? {
         Ok(()) => Ok(()),
+        // A full disk is no reason not to start: readers are served, and space is freed. The node keeps some for itself.
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(()),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
             Err(PreflightError::NoDirectIo { path: path.to_owned() })
         }

@@ -80,6 +80,7 @@ impl Plan {
             tuning: Tuning {
                 tail_bytes_max: [0, 64 << 10, 1 << 20, 64 << 20][prng.below(4) as usize],
                 recycle: prng.below(4) > 0,
+                ..Tuning::default()
             },
             faults: DiskFaults {
                 read_error: chance(2_000),
