@@ -24,6 +24,12 @@ real:
     cargo build --workspace --locked
     python3 tests/real_input.py target/debug/millstream
 
+# The real binary under faults: loss of power on ext4 and XFS, full and failing disks, too few descriptors, SIGKILL. As root, for
+# the mounts; what this machine cannot do says NOT TESTED. One alone: `cargo test --test faults full -- --nocapture`
+faults CUTS="100" KILLS="300":
+    MILLSTREAM_CUTS={{CUTS}} cargo test --locked --test faults -- --nocapture --test-threads=1
+    MILLSTREAM_KILLS={{KILLS}} cargo test --locked --test sigkill -- --nocapture
+
 # Real clients against the node: AWS SDKs, CLI, KCL, KPL; `just clients boto3` for one. Installs what is missing.
 clients *NAMES:
     tests/clients/install

@@ -24,10 +24,7 @@ fn refused(data: &Path, more: &[&str]) -> Ended {
 
 /// The command that runs `shell` with the binary and its arguments as `"$@"`.
 fn through(shell: &str, data: &Path) -> Command {
-    let inner = serve(data, "127.0.0.1:0", &["--workers", "1"]);
-    let mut command = Command::new("sh");
-    command.args(["-c", shell, "sh"]).arg(inner.get_program()).args(inner.get_args());
-    command
+    common::through(shell, &serve(data, "127.0.0.1:0", &["--workers", "1"]))
 }
 
 /// Goal: the node says where it listens and what it found; both signals end it well; a restart finds what was there.

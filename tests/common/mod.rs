@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::disallowed_types, reason = "output is read on threads; nothing here runs in a node")]
 
+pub mod load;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -10,14 +12,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 
 /// Nothing that a test waits for takes longer, not even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The number that an environment variable gives, or else this one.
+pub fn number_from(variable: &str, otherwise: u32) -> u32 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
+}
 
 /// A directory of the test's own, on the disk that the code is on: one with direct I/O.
 pub fn scratch() -> tempfile::TempDir {
@@ -84,7 +92,8 @@ pub struct Process {
     child: Child,
     lines: Receiver<Vec<u8>>,
     seen: Vec<u8>,
-    err: Option<JoinHandle<Vec<u8>>>,
+    said: Arc<Mutex<Vec<u8>>>,
+    err: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -115,12 +124,15 @@ impl Process {
                 }
             }
         });
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let saying = Arc::clone(&said);
         let err = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = from.read_to_end(&mut text);
-            text
+            let mut piece = [0; 4096];
+            while let Ok(len @ 1..) = from.read(&mut piece) {
+                saying.lock().expect("nobody panics with it").extend_from_slice(&piece[..len]);
+            }
         });
-        (Self { child, lines, seen: Vec::new(), err: Some(err) }, to)
+        (Self { child, lines, seen: Vec::new(), said, err: Some(err) }, to)
     }
 
     /// The next line of standard output; `None` at its end.
@@ -132,7 +144,9 @@ impl Process {
                 Some(String::from_utf8_lossy(&line).into_owned())
             }
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("no line in {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("no line in {PATIENCE:?}; it said:\n{}\nits threads:\n{}", self.said(), self.threads())
+            }
         }
     }
 
@@ -177,9 +191,41 @@ impl Process {
         Ended { status, out: String::from_utf8_lossy(&self.seen).into_owned(), err }
     }
 
+    /// What it has said on standard error until now.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().expect("nobody panics with it")).into_owned()
+    }
+
+    /// Waits until standard error has all of `texts` in one line.
+    #[track_caller]
+    pub fn says(&self, texts: &[&str]) {
+        let begun = Instant::now();
+        while !self.said().lines().any(|line| texts.iter().all(|text| line.contains(text))) {
+            assert!(begun.elapsed() < PATIENCE, "no line with {texts:?} in {PATIENCE:?}:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Where its threads are, as far as the kernel tells.
+    fn threads(&self) -> String {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else { return String::new() };
+        let tell = |path: PathBuf| {
+            let part = |name| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+            format!("{} in {}, system call {}{}", part("comm").trim(), part("wchan"), part("syscall"), part("stack"))
+        };
+        threads.flatten().map(|thread| tell(thread.path())).collect()
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn err_text(&mut self) -> String {
-        let err = self.err.take().map(|thread| thread.join().expect("reads only"));
-        String::from_utf8_lossy(&err.unwrap_or_default()).into_owned()
+        if let Some(thread) = self.err.take() {
+            thread.join().expect("reads only");
+        }
+        self.said()
     }
 }
 
@@ -214,6 +260,13 @@ pub fn serve(data: &Path, listen: &str, more: &[&str]) -> Command {
     command
 }
 
+/// The command that runs `shell` with `command` as `"$@"`.
+pub fn through(shell: &str, command: &Command) -> Command {
+    let mut outer = Command::new("sh");
+    outer.args(["-c", shell, "sh"]).arg(command.get_program()).args(command.get_args());
+    outer
+}
+
 /// A node that is ready. It is killed when this is dropped.
 pub struct Node {
     pub process: Process,
@@ -227,7 +280,13 @@ impl Node {
     /// Starts a node on `data` and waits until it is ready.
     #[track_caller]
     pub fn start(data: &Path, listen: &str, more: &[&str]) -> Self {
-        let mut process = Process::start(serve(data, listen, more), b"");
+        Self::ready(data, serve(data, listen, more))
+    }
+
+    /// Starts a node on `data` with a command of the caller's, and waits until it is ready.
+    #[track_caller]
+    pub fn ready(data: &Path, command: Command) -> Self {
+        let mut process = Process::start(command, b"");
         process.line_with("is ready after");
         process.line_with("  recovered ");
         let report = String::from_utf8_lossy(&process.seen).into_owned();
