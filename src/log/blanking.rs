@@ -61,10 +61,14 @@ impl Blanking {
         Some(range)
     }
 
-    /// The zeros handed out last are written, or failed to be: then it is left at that.
-    pub fn done(&mut self, written: bool) {
+    /// The zeros handed out last are written; or failed to be, and then it is left at that; or (`None`) were not tried.
+    pub fn done(&mut self, written: Option<bool>) {
         if let Some(range) = self.under_way.take() {
-            self.to = if written { range.end } else { u64::MAX };
+            match written {
+                Some(true) => self.to = range.end,
+                Some(false) => self.to = u64::MAX,
+                None => {}
+            }
         }
     }
 
@@ -101,7 +105,7 @@ mod tests {
             if let Some(range) = blanking.next(end, CAPACITY, BLOCK) {
                 assert!(range.start >= end && range.end <= CAPACITY && range.start < range.end, "{range:?} at {end}");
                 assert!(!blanking.is_clear(&range) && !blanking.is_quiet());
-                blanking.done(true);
+                blanking.done(Some(true));
                 steps += 1;
             }
         }
@@ -124,7 +128,7 @@ mod tests {
         assert_eq!(blanking.next(100 * BLOCK, CAPACITY, BLOCK), None);
         assert!(blanking.is_clear(&(90 * BLOCK..100 * BLOCK)) && blanking.is_clear(&(150 * BLOCK..151 * BLOCK)));
         assert!(!blanking.is_clear(&(90 * BLOCK..101 * BLOCK)) && !blanking.is_clear(&(149 * BLOCK..151 * BLOCK)));
-        blanking.done(true);
+        blanking.done(Some(true));
         assert!(blanking.is_clear(&zeros) && blanking.is_quiet());
         // Enough is left ahead.
         assert_eq!(blanking.next(110 * BLOCK, CAPACITY, 4 * BLOCK), None);
@@ -137,9 +141,18 @@ mod tests {
         assert_eq!(Blanking::needless().next(BLOCK, CAPACITY, BLOCK), None);
         let mut failed = Blanking::from(BLOCK);
         failed.next(BLOCK, CAPACITY, BLOCK).unwrap();
-        failed.done(false);
+        failed.done(Some(false));
         assert_eq!(failed.next(BLOCK, CAPACITY, BLOCK), None);
         assert!(failed.is_clear(&(0..CAPACITY)));
+    }
+
+    /// Goal: zeros that were not tried are handed out again.
+    #[test]
+    fn what_was_not_tried_comes_again() {
+        let mut blanking = Blanking::from(BLOCK);
+        let zeros = blanking.next(10 * BLOCK, CAPACITY, BLOCK);
+        blanking.done(None);
+        assert_eq!(blanking.next(10 * BLOCK, CAPACITY, BLOCK), zeros);
     }
 
     /// Goal: a writer that overtook the zeros goes on blanking from where it is.
@@ -147,7 +160,7 @@ mod tests {
     fn the_writer_may_overtake() {
         let mut blanking = Blanking::from(BLOCK);
         blanking.next(10 * BLOCK, CAPACITY, BLOCK).unwrap();
-        blanking.done(true);
+        blanking.done(Some(true));
         let next = blanking.next(50 * BLOCK, CAPACITY, BLOCK).unwrap();
         assert_eq!(next.start, 50 * BLOCK);
     }

@@ -150,7 +150,12 @@ impl<R: Runtime> Log<R> {
         if let Some(range) = state.blanking.next(end_pos, capacity, flush_bytes) {
             let log = self.me();
             self.job(&mut state, async move {
-                let written = log.blank(number, range).await;
+                // Without waiting, as above.
+                let turn = log.env.file_turns.try_acquire(1);
+                let written = match &turn {
+                    Some(_) => Some(log.blank(number, range).await),
+                    None => None,
+                };
                 log.state.borrow_mut().blanking.done(written);
                 log.changed.notify();
             });
