@@ -214,7 +214,7 @@ impl<R: Runtime> CatalogLog<R> {
         }
         let dir = names::catalog_dir(&self.env.data);
         dead.leave().await;
-        let reason = match recover::recover_failed(&self.env, CATALOG_GROUP, &dir, dead.synced_to()).await {
+        let reason = match recover::recover(&self.env, CATALOG_GROUP, &dir).await {
             Ok((found, report)) if report.damage.is_empty() => {
                 dead.abandon();
                 *self.log.borrow_mut() = Log::new(Rc::clone(&self.env), dir, found, Durability::Fsync);

@@ -120,15 +120,6 @@ pub enum StampError {
     Full,
 }
 
-/// A place in the files of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The segment.
-    pub number: SegmentNumber,
-    /// The position in its file.
-    pub pos: u64,
-}
-
 /// What a log is opened with, as recovery found it.
 pub struct Found<R: Runtime> {
     /// Segments with frames, in order. The last one may be written to if it is not sealed.
@@ -141,6 +132,9 @@ pub struct Found<R: Runtime> {
     pub producers: Producers,
     /// Losses that the operator has not accepted: the log takes no puts.
     pub damage: Vec<Gap>,
+    /// Where the hint of a quiet log begins in the last segment, if it may not be on the disk though it can be read. It is
+    /// written once more before a frame is to stand behind it.
+    pub hint_in_doubt: Option<u64>,
 }
 
 /// A flush kept in memory for readers.
@@ -177,8 +171,7 @@ pub(super) struct State<R: Runtime> {
     jobs: usize,
     hinted: bool,
     synced_at: MonoUs,
-    /// Up to where the last sync that succeeded covers the files.
-    synced_to: Place,
+    hint_in_doubt: Option<u64>,
 }
 
 struct Queued<R: Runtime> {
@@ -242,6 +235,8 @@ pub struct Log<R: Runtime> {
     stopping: Cell<bool>,
     /// The files are no longer this log's to open: another one takes its place, here or on another worker.
     left: Cell<bool>,
+    /// Whether it could be opened at all.
+    is_open: bool,
     /// Files being opened right now.
     opening: Cell<usize>,
     me: Weak<Self>,
@@ -250,14 +245,34 @@ pub struct Log<R: Runtime> {
 impl<R: Runtime> Log<R> {
     /// A log as recovery found it. Everything found must have been synced.
     pub fn new(env: Rc<Env<R>>, dir: PathBuf, found: Found<R>, durability: Durability) -> Rc<Self> {
-        let Found { segments, next_number, tip, producers, damage } = found;
+        Self::build(env, dir, found, durability, true)
+    }
+
+    /// A log that could not be opened: every read fails, puts are refused for the reason given. It is not taken for an empty one.
+    /// As [`PutRefusal::Dead`] it is tried again like one whose disk failed later.
+    pub fn unopened(env: Rc<Env<R>>, dir: PathBuf, group: GroupId, refusal: PutRefusal) -> Rc<Self> {
+        let found = Found {
+            segments: VecDeque::new(),
+            next_number: 0,
+            tip: Tip::genesis(group),
+            producers: Producers::new(),
+            damage: Vec::new(),
+            hint_in_doubt: None,
+        };
+        let log = Self::build(env, dir, found, Durability::Fsync, false);
+        log.refuse(refusal);
+        log
+    }
+
+    fn build(env: Rc<Env<R>>, dir: PathBuf, found: Found<R>, durability: Durability, is_open: bool) -> Rc<Self> {
+        let Found { segments, next_number, tip, producers, damage, hint_in_doubt } = found;
         let mut admission = Admission::new();
         if !damage.is_empty() {
             admission.refuse(PutRefusal::Quarantined);
         }
         let now = env.rt.now();
-        let synced_to =
-            segments.back().map_or(Place::default(), |last| Place { number: last.number, pos: last.end_pos });
+        // Blocks behind the end may be any: written, if the segment was another one before.
+        let blanking = Blanking::from(segments.back().map_or(0, |last| last.end_pos));
         Rc::new_cyclic(|me| Self {
             env,
             dir,
@@ -279,14 +294,14 @@ impl<R: Runtime> Log<R> {
                 committed: producers,
                 next: Next::Missing,
                 next_number,
-                blanking: Blanking::from(synced_to.pos),
+                blanking,
                 buffer_bytes: BLOCK_BYTES,
                 writing: false,
                 sync_promised: FrameIndex(0),
                 jobs: 0,
                 hinted: true,
                 synced_at: now,
-                synced_to,
+                hint_in_doubt,
             }),
             horizon: Cell::default(),
             changed: Notify::new(),
@@ -296,6 +311,7 @@ impl<R: Runtime> Log<R> {
             durability: Cell::new(durability),
             stopping: Cell::new(false),
             left: Cell::new(false),
+            is_open,
             opening: Cell::new(0),
             me: me.clone(),
         })
@@ -322,6 +338,11 @@ impl<R: Runtime> Log<R> {
         self.work.notify();
     }
 
+    /// Whether it could be opened. Of one that could not, nothing is known: neither where it ends nor what it holds.
+    pub const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// The watermarks.
     pub fn marks(&self) -> Marks {
         self.state.borrow().marks
@@ -336,11 +357,6 @@ impl<R: Runtime> Log<R> {
     /// Arrival of the last committed frame; zero if there never was one.
     pub fn last_arrival(&self) -> WallUs {
         self.state.borrow().segments.back().map_or(WallUs(0), |segment| segment.tip.arrival)
-    }
-
-    /// Up to where the files are known to be on the disk. What lies behind was perhaps written, and never synced with success.
-    pub(in crate::engine) fn synced_to(&self) -> Place {
-        self.state.borrow().synced_to
     }
 
     /// How long puts took from their arrival to their acknowledgement.

@@ -20,6 +20,6 @@ pub mod shard;
 pub mod shards;
 pub mod slice;
 #[cfg(all(test, feature = "sim"))]
-mod testing;
+pub(crate) mod testing;
 pub mod turns;
 pub mod whole_file;

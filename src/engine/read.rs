@@ -179,10 +179,21 @@ impl<R: Runtime> Log<R> {
         }
     }
 
+    /// Whether there is a log to look at.
+    fn readable(&self) -> Result<(), ReadError> {
+        if self.has_left() {
+            return Err(ReadError::Away);
+        }
+        if !self.is_open() {
+            return Err(ReadError::Io(std::io::Error::other("the shard's log could not be opened")));
+        }
+        Ok(())
+    }
+
     /// What there is at `from`, as far as memory knows.
     fn look(&self, from: Offset) -> Look {
-        if self.has_left() {
-            return Look::Wrong(ReadError::Away);
+        if let Err(error) = self.readable() {
+            return Look::Wrong(error);
         }
         let state = self.state.borrow();
         let end = state.marks.committed().offset;
@@ -209,9 +220,7 @@ impl<R: Runtime> Log<R> {
     ///
     /// Costs a look at the disk only when the horizon has moved since it was last asked for.
     pub async fn horizon(&self, cutoff: WallUs) -> Result<Offset, ReadError> {
-        if self.has_left() {
-            return Err(ReadError::Away);
-        }
+        self.readable()?;
         let (first, arrival) = {
             let state = self.state.borrow();
             let Some(segment) = state.segments.front() else { return Ok(state.marks.committed().offset) };
@@ -238,6 +247,7 @@ impl<R: Runtime> Log<R> {
 
     /// As [`Log::seek_time`], with the arrival of the record found.
     async fn seek(&self, time: WallUs) -> Result<(Offset, Option<WallUs>), ReadError> {
+        self.readable()?;
         let found = self.unless_away(self.seek_here(time).await)?;
         // A log that left on the way may have looked at what is no longer there.
         if self.has_left() { Err(ReadError::Away) } else { Ok(found) }

@@ -7,10 +7,11 @@
 //! 3. Where the row of frames stops, look for a later segment that goes on: rolling over leaves exactly this picture, now
 //!    and then with a segment between that was prepared and never used.
 //! 4. If there is none, look beyond: end, cut or damage (see the table in `log::recovery`).
-//! 5. Sync what was scanned, so that nothing is served that a power failure could still take back, and save the indexes
-//!    of sealed segments that had none, so that the next start does not scan them again.
+//! 5. Write once more, byte for byte, what nothing proves to have been synced (see `again`), and sync what was scanned, so
+//!    that nothing is served that a power failure could still take back. Save the indexes of sealed segments that had none,
+//!    so that the next start does not scan them again.
 //!
-//! The files of a log are changed only by that: leftovers of preparations are removed (1. above, and segments behind the
+//! What can be read of a log stays as it is. Leftovers of preparations are removed (1. above, and segments behind the
 //! end that hold no frame of this log), and indexes are written, which are derived data.
 //!
 //! The same scan serves the operator's tools, which change nothing: as a rehearsal of a start ([`Depth::Start`]), and
@@ -27,7 +28,7 @@ use std::rc::Rc;
 
 use thiserror::Error;
 
-pub use self::again::recover_failed;
+pub(in crate::engine) use self::again::write_again;
 pub use self::losses::{accept_losses, decode_losses, encode_losses, read_losses};
 use self::scan::{How, Scan};
 use crate::engine::env::Env;
@@ -117,7 +118,14 @@ pub async fn recover<R: Runtime>(
     let accepted = read_losses(&env.rt, dir).await.map_err(io)?;
     scan.report.damage.retain(|damage| !damage.is_among(&accepted));
     let damage = scan.report.damage.iter().map(|damage| damage.gap).collect();
-    let found = Found { segments: scan.segments, next_number, tip: scan.tip, producers: scan.producers, damage };
+    let found = Found {
+        segments: scan.segments,
+        next_number,
+        tip: scan.tip,
+        producers: scan.producers,
+        damage,
+        hint_in_doubt: scan.hint_in_doubt,
+    };
     Ok((found, scan.report))
 }
 

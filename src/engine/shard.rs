@@ -179,6 +179,8 @@ impl<R: Runtime> Shard<R> {
             Phase::Open => {}
             Phase::Pending => log.refuse(PutRefusal::Creating),
             Phase::Sealed => log.hold(),
+            // Where it ends is not known, and it says so itself.
+            Phase::Closed(_) if !log.is_open() => {}
             Phase::Closed(end) if log.marks().committed().offset == end => log.refuse(PutRefusal::Closed),
             // What it has is not what it had. Its readers must not be told that they have read all of it.
             Phase::Closed(end) => {

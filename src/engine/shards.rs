@@ -13,14 +13,11 @@ use crate::engine::recover::{self, RecoverError, Report};
 use crate::engine::shard::{Identity, Phase, Shard, Terms};
 use crate::engine::turns::Turns;
 use crate::engine::whole_file;
-use crate::format::index::Gap;
 use crate::format::names;
-use crate::log::tip::Tip;
 use crate::runtime::local;
 use crate::runtime::{Runtime, Step};
 use crate::shard::admission::PutRefusal;
-use crate::shard::producers::Producers;
-use crate::types::{FilePos, FrameIndex, GroupId, Offset};
+use crate::types::{GroupId, Offset};
 
 /// Logs that are recovered side by side: enough to keep the disk busy, few enough to keep memory small.
 const RECOVER_AT_ONCE: usize = 16;
@@ -28,7 +25,7 @@ const RECOVER_AT_ONCE: usize = 16;
 /// What has to be done about the storage of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// It is to be made. Whatever is there holds nothing.
+    /// It is to be made, or was being made when the node stopped: then it may have taken puts.
     Make,
     /// It is there.
     Open,
@@ -88,7 +85,8 @@ pub struct Opened {
     pub cut: usize,
     /// Shards that take no puts because of damage, with what was found.
     pub quarantined: Vec<(Identity, Report)>,
-    /// Shards that could not be opened at all, with the reason.
+    /// Shards that could not be opened at all, with the reason: every read fails, and those that the disk refused are tried
+    /// again.
     pub failed: Vec<(Identity, String)>,
 }
 
@@ -167,7 +165,7 @@ impl<R: Runtime> Shards<R> {
                 return;
             }
             Storage::Make => {
-                // Whoever was making it when the node stopped had told nobody: begin again.
+                // Whoever was making it when the node stopped may not have told anybody: go on with it.
                 if let Err(error) = self.create(&known).await {
                     opened.borrow_mut().failed.push((known.id, error.to_string()));
                 }
@@ -180,7 +178,8 @@ impl<R: Runtime> Shards<R> {
             Ok(found) => found,
             Err(error) => {
                 opened.borrow_mut().failed.push((known.id, error.to_string()));
-                (unreadable(group), Report::default())
+                self.insert(self.unopened(&known, &error));
+                return;
             }
         };
         let shard = self.shard_on(known.id, found, known.terms);
@@ -206,18 +205,31 @@ impl<R: Runtime> Shards<R> {
         Shard::new(Rc::clone(&self.env), id, log, terms)
     }
 
+    /// A shard whose log cannot be opened. What the disk refuses today it may give tomorrow: see [`Shards::reopen_dead`]. A
+    /// directory that is gone comes back by somebody's hand only.
+    fn unopened(&self, known: &Known, error: &RecoverError) -> Rc<Shard<R>> {
+        let refusal = match error {
+            RecoverError::Io { .. } => PutRefusal::Dead,
+            RecoverError::Missing(_) => PutRefusal::Quarantined,
+        };
+        let dir = names::shard_dir(&self.env.data, known.id.group);
+        let log = Log::unopened(Rc::clone(&self.env), dir, known.id.group, refusal);
+        Shard::new(Rc::clone(&self.env), known.id, log, known.terms)
+    }
+
     /// Creates the log of a new shard. When it resolves, the log is durable. Fine to call again after a crash.
     pub async fn create(&self, known: &Known) -> io::Result<()> {
         let id = known.id;
+        if self.get(id.group).is_some() {
+            return Ok(());
+        }
         let dir = names::shard_dir(&self.env.data, id.group);
         whole_file::create_dir(&self.env.rt, &dir).await?;
-        let found = Found {
-            segments: std::collections::VecDeque::new(),
-            next_number: 0,
-            tip: Tip::genesis(id.group),
-            producers: Producers::new(),
-            damage: Vec::new(),
-        };
+        // Not taken for empty: it may have taken puts already when the node stopped before its stream was active.
+        let (found, _) = self.recover(id.group).await.map_err(|error| match error {
+            RecoverError::Io { error, .. } => error,
+            RecoverError::Missing(_) => io::ErrorKind::NotFound.into(),
+        })?;
         self.insert(self.shard_on(id, found, known.terms));
         Ok(())
     }
@@ -340,7 +352,7 @@ impl<R: Runtime> Shards<R> {
         // Reads, too, pause: a file that one of them has open for writing cannot settle.
         dead.log().leave().await;
         let dir = names::shard_dir(&self.env.data, id.group);
-        let (found, report) = match recover::recover_failed(&self.env, id.group, &dir, dead.log().synced_to()).await {
+        let (found, report) = match recover::recover(&self.env, id.group, &dir).await {
             Ok(found) => found,
             Err(error) => {
                 dead.log().come_back();
@@ -396,25 +408,6 @@ fn remedy(error: &RecoverError) -> &'static str {
         }
         RecoverError::Io { .. } => ": its disk fails, see the kernel's log. It is tried again and again. Reads go on",
         _ => "",
-    }
-}
-
-/// A log of which nothing can be read: it refuses puts, and every read fails.
-fn unreadable<R: Runtime>(group: GroupId) -> Found<R> {
-    let nothing = Gap {
-        from_index: FrameIndex(0),
-        from_offset: Offset(0),
-        to_index: FrameIndex(0),
-        to_offset: Offset(0),
-        from_pos: FilePos(0),
-        to_pos: FilePos(0),
-    };
-    Found {
-        segments: std::collections::VecDeque::new(),
-        next_number: 0,
-        tip: Tip::genesis(group),
-        producers: Producers::new(),
-        damage: vec![nothing],
     }
 }
 

@@ -120,6 +120,13 @@ impl Machine {
 }
 
 impl Node {
+    /// The log recovered in the process that saw it die.
+    pub async fn recover(&self) -> (Rc<Log<SimRuntime>>, Report) {
+        self.log.leave().await;
+        let (found, report) = recover::recover(&self.env, GROUP, &log_dir()).await.expect("the log opens");
+        (Log::new(Rc::clone(&self.env), log_dir(), found, Durability::Fsync), report)
+    }
+
     /// Puts one record of `len` bytes that can be told from others, as a batch of its own, and waits for the answer.
     pub async fn put(&self, number: u64, len: usize) -> Receipt {
         self.put_stamped(number, len, None).await

@@ -58,6 +58,14 @@ pub enum Step {
     DrainBeforeMove,
     /// A lease is granted to another one when it has run out, not before.
     AwaitLeaseEnd,
+    /// A flush is synced before its puts are acknowledged.
+    SyncBeforeAck,
+    /// A flush is synced before readers see it.
+    SyncBeforeRead,
+    /// A frame is taken for the next one of a log only if it follows the one before it.
+    JudgeFrames,
+    /// What recovery finds and nothing proves to be synced is written once more.
+    WriteAgain,
 }
 
 /// Clock, randomness, tasks and connections: what a client needs. Cheap to clone; a handle, not the thing.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use super::{Idle, Log, OutcomeUnknown, Place, Queued, State, TailFlush, Waiting};
+use super::{Idle, Log, OutcomeUnknown, Queued, State, TailFlush, Waiting};
 use crate::engine::env::TailHolder;
+use crate::engine::recover::write_again;
 use crate::format::names::SegmentNumber;
 use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
 use crate::log::gather::{Gather, Reign};
 use crate::runtime::local;
-use crate::runtime::{File, Runtime};
+use crate::runtime::{File, Runtime, Step};
 use crate::shard::admission::PutRefusal;
 use crate::types::Durability;
 
@@ -129,10 +130,15 @@ impl<R: Runtime> Log<R> {
                     Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
                 }
             };
-            if sync_now {
-                self.sync_file(&file, Place { number, pos }).await?;
+            let mut run = Some(run);
+            if self.env.rt.leaves_out(Step::SyncBeforeRead) {
+                run.take().into_iter().for_each(|run| self.show(run));
             }
-            self.publish(run);
+            if sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck) {
+                self.sync_file(&file).await?;
+            }
+            run.into_iter().for_each(|run| self.show(run));
+            self.answer();
         }
         self.look_ahead();
         Ok(())
@@ -147,46 +153,49 @@ impl<R: Runtime> Log<R> {
 
     /// The active segment and the position in it where a flush of `len` bytes goes. Rolls over if it does not fit.
     pub(super) async fn place_for(&self, len: u64) -> io::Result<(SegmentNumber, u64)> {
-        {
-            let state = self.state.borrow();
-            if let Some(active) = state.segments.back()
-                && !active.sealed
-                && active.end_pos + len <= active.capacity
-            {
-                return Ok((active.number, active.end_pos));
-            }
+        let (active, in_doubt) = {
+            let mut state = self.state.borrow_mut();
+            let active = state.segments.back().filter(|last| !last.sealed && last.end_pos + len <= last.capacity);
+            let place = active.map(|active| (active.number, active.end_pos));
+            (place, state.hint_in_doubt.take())
+        };
+        let Some((number, pos)) = active else {
+            // The row of frames goes on in the next segment, whatever becomes of a hint in this one.
+            self.sync_written().await?;
+            return self.roll(len).await;
+        };
+        if let Some(from) = in_doubt {
+            // The sync that makes the flush durable covers it, too.
+            write_again(&*self.file(number).await?, from, pos).await?;
         }
-        self.sync_written().await?;
-        self.roll(len).await
+        Ok((number, pos))
     }
 
-    /// Syncs a file in which everything before `to` was written.
-    pub(super) async fn sync_file(&self, file: &R::File, to: Place) -> io::Result<()> {
+    /// Syncs the file that was written to.
+    pub(super) async fn sync_file(&self, file: &R::File) -> io::Result<()> {
         let written = self.state.borrow().marks.written();
         file.sync().await?;
         let mut state = self.state.borrow_mut();
         state.marks.sync(written);
-        state.synced_to = to;
         state.synced_at = self.env.rt.now();
         Ok(())
     }
 
     /// Syncs what was written without a sync, if anything was.
     pub(super) async fn sync_written(&self) -> io::Result<()> {
-        let to = {
+        let number = {
             let state = self.state.borrow();
             if state.marks.written() == state.marks.durable() {
                 return Ok(());
             }
-            let last = state.segments.back().expect("something was written");
-            Place { number: last.number, pos: last.end_pos }
+            state.segments.back().expect("something was written").number
         };
-        let file = self.file(to.number).await?;
-        self.sync_file(&file, to).await
+        let file = self.file(number).await?;
+        self.sync_file(&file).await
     }
 
     /// Makes a run of flushes visible: they are written, and as durable as the level asks for.
-    pub(super) fn publish(&self, run: Vec<(u64, Queued<R>)>) {
+    fn show(&self, run: Vec<(u64, Queued<R>)>) {
         for (pos, Queued { flush, buffer, admitted }) in run {
             let kept = {
                 let mut guard = self.state.borrow_mut();
@@ -215,6 +224,11 @@ impl<R: Runtime> Log<R> {
                 self.env.keep_tail(holder, admitted);
             }
         }
+        self.changed.notify();
+    }
+
+    /// Acknowledges what is visible.
+    fn answer(&self) {
         {
             let mut guard = self.state.borrow_mut();
             let state = &mut *guard;
@@ -246,7 +260,6 @@ impl<R: Runtime> Log<R> {
         let mut state = self.state.borrow_mut();
         let active = state.segments.back_mut().expect("the block was written to it");
         active.end_pos = pos + BLOCK_BYTES as u64;
-        state.synced_to = Place { number, pos: pos + BLOCK_BYTES as u64 };
         state.hinted = true;
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::again::{Doubt, Doubtful, write_again};
 use super::{Damage, Depth, Flow, Report, Segments, Sight, encode_producers};
 use crate::codec::Reader;
 use crate::engine::segments::{Segment, SparseIndex, summary_tip};
@@ -17,7 +18,7 @@ use crate::limits::{BLOCK_BYTES, SHARD_UNSYNCED_BYTES_MAX};
 use crate::log::marks::Mark;
 use crate::log::recovery::{self, Beyond, Step, Stop, Verdict};
 use crate::log::tip::Tip;
-use crate::runtime::{File, Open, Runtime};
+use crate::runtime::{File, Open, Runtime, Step as LeftOut};
 use crate::shard::producers::Producers;
 use crate::types::{FilePos, GroupId, Term, WallUs};
 
@@ -50,6 +51,10 @@ pub(super) struct Scan<'a, R: Runtime> {
     halted: bool,
     /// Whether the table of producers is the one the log had here: it is from the first frame on, and behind an index.
     producers_known: bool,
+    /// What may not be on the disk, in the segment that is being scanned.
+    doubt: Doubt,
+    /// Where the hint of a quiet log begins: see [`Found`](crate::engine::log::Found).
+    pub(super) hint_in_doubt: Option<u64>,
     pub(super) tip: Tip,
     pub(super) segments: Segments<R::Map>,
     pub(super) producers: Producers,
@@ -113,6 +118,8 @@ impl<'a, R: Runtime> Scan<'a, R> {
             trust: if from_the_beginning { Trust::Chain } else { Trust::Oldest },
             halted: false,
             producers_known: from_the_beginning,
+            doubt: Doubt::default(),
+            hint_in_doubt: None,
             tip: Tip::genesis(group),
             segments: VecDeque::new(),
             producers: Producers::new(),
@@ -152,6 +159,8 @@ impl<'a, R: Runtime> Scan<'a, R> {
         let len = file.len().await?;
         let header = self.header(&file, number, len).await?;
         let mut segment = Segment::empty(number, header.capacity, self.tip, header.created);
+        // A frame of the log in this segment proves that everything before it was synced.
+        self.doubt.clear();
         let mut pos = FRAMES_AT;
         if !self.reads_everything()
             && let Some((summary, entries, producers)) = self.usable_index(number, &file, len).await?
@@ -200,6 +209,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                 Verdict::End => {
                     // Appending goes on behind the last block; a scan can only have ended inside one after a cut.
                     segment.sealed = stopped.pos != block_up(stopped.pos) || header.created == WallUs(0);
+                    self.write_end_again(&file, &segment).await?;
                     self.keep(file, segment).await?;
                     return Ok(self.numbers.len());
                 }
@@ -210,6 +220,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                     );
                     self.report.cut = true;
                     segment.sealed = true;
+                    self.write_end_again(&file, &segment).await?;
                     self.keep(file, segment).await?;
                     return Ok(self.numbers.len());
                 }
@@ -233,6 +244,8 @@ impl<'a, R: Runtime> Scan<'a, R> {
                     self.lost(Damage { segment: number, gap }, Some(stopped.stop));
                     segment.gaps.push(gap);
                     self.tip = tip;
+                    // What proves the loss proves that everything before it was synced.
+                    self.doubt.clear();
                     match next {
                         None => pos = to_pos,
                         Some(later) => {
@@ -280,8 +293,8 @@ impl<'a, R: Runtime> Scan<'a, R> {
                     self.tip = before(&header);
                 }
                 let step = match self.trust {
-                    Trust::Chain => recovery::step(&self.tip, bytes),
-                    Trust::Oldest | Trust::AfterGap => recovery::adopt(&self.tip, bytes),
+                    Trust::Chain if !self.rt.leaves_out(LeftOut::JudgeFrames) => recovery::step(&self.tip, bytes),
+                    Trust::Chain | Trust::Oldest | Trust::AfterGap => recovery::adopt(&self.tip, bytes),
                 };
                 match step {
                     Step::Next(header) => {
@@ -308,6 +321,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
     }
 
     fn note(&mut self, segment: &mut Segment<R::Map>, header: &FrameHeader, pos: u64) {
+        self.doubt.note(header, pos);
         if header.kind == Kind::Data {
             self.report.scanned_frames += 1;
             segment.note_frame(header.base_offset, header.arrival_us, header.index, pos);
@@ -477,6 +491,21 @@ impl<'a, R: Runtime> Scan<'a, R> {
             header.group_id == self.group && header.index == last.index() && header.base_offset == last.offset()
         });
         Ok(matches.then(|| (summary, entries.to_vec(), producers)))
+    }
+
+    /// Writes what is in doubt at the end of the log once more. The sync that follows makes it durable.
+    async fn write_end_again(&mut self, file: &R::File, segment: &Segment<R::Map>) -> io::Result<()> {
+        if !matches!(self.how, How::Open) || !segment.has_frames() || self.rt.leaves_out(LeftOut::WriteAgain) {
+            return Ok(());
+        }
+        match self.doubt.end(self.tip.index) {
+            Some(Doubtful::Frames(from)) => write_again(file, from, segment.end_pos).await,
+            Some(Doubtful::Hint(from)) => {
+                self.hint_in_doubt = Some(from).filter(|_| !segment.sealed);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Adds a segment that was scanned to those found, unless it holds nothing.

@@ -4,6 +4,7 @@ use crate::engine::testing::{GROUP, Machine, Node, log_dir};
 use crate::format::segment::FRAMES_AT;
 use crate::limits::BLOCK_BYTES;
 use crate::shard::admission::PutRefusal;
+use crate::sim::{DiskOp, Fault, Injection};
 use crate::types::Offset;
 
 /// Records of this size: about eight fill the smallest segment.
@@ -196,6 +197,79 @@ fn crashes_anywhere_lose_nothing_acknowledged() {
             drop(node);
             machine.sim.power_loss(machine.host);
         }
+    }
+}
+
+fn fail(machine: &Machine, op: DiskOp, skip: u32, times: u32) {
+    let injection = Injection { op, path_contains: ".seg".to_owned(), skip, times, fault: Fault::Eio };
+    machine.sim.inject(machine.host, injection);
+}
+
+/// Goal: a process is killed between a sync that failed and what it would have done about it. What the next one reads, and so
+/// hands to readers and to producers that send again, is there after the power failed, though the disk had lost it already.
+#[test]
+fn a_failed_sync_before_a_kill_takes_back_nothing_that_is_read() {
+    for seed in 0..40 {
+        let machine = Machine::new(seed);
+        let node = machine.start();
+        machine.sim.block_on(async {
+            node.put_stamped(0, LEN, Some(0)).await;
+            fail(&machine, DiskOp::Sync, 0, 1);
+            assert!(node.try_put(1, LEN, Some(1)).await.is_err());
+        });
+        machine.kill(node);
+        let node = machine.start();
+        let seen = read_from(&machine, &node, 0).unwrap();
+        let again = machine.sim.block_on(node.put_stamped(1, LEN, Some(1)));
+        assert_eq!(again.duplicate, seen.len() == 2, "seed {seed}");
+        machine.sim.power_loss(machine.host);
+        drop(node);
+        let node = machine.start();
+        assert_eq!(node.report.damage, [], "seed {seed}");
+        assert_eq!(read_from(&machine, &node, 0).unwrap(), [0, 1], "seed {seed}: {seen:?} was read before");
+    }
+}
+
+/// Goal: the same for the hint of a log that went quiet: what is stored behind it is not cut off by its loss.
+#[test]
+fn a_hint_whose_sync_failed_cuts_nothing_off() {
+    for seed in 0..40 {
+        let machine = Machine::new(seed);
+        let node = machine.start();
+        machine.sim.block_on(node.put(0, LEN));
+        fail(&machine, DiskOp::Sync, 0, 1);
+        machine.sim.run_for(std::time::Duration::from_secs(1));
+        assert_eq!(node.log.refusal(), Some(PutRefusal::Dead), "the hint was not synced");
+        machine.kill(node);
+        let node = machine.start();
+        machine.sim.block_on(node.put(1, 100));
+        machine.sim.power_loss(machine.host);
+        drop(node);
+        let node = machine.start();
+        assert_eq!(node.report.damage, [], "seed {seed}");
+        assert_eq!(read_from(&machine, &node, 0).unwrap(), [0, 1], "seed {seed}");
+    }
+}
+
+/// Goal: a log that went quiet, or ended with a stop, opens without a write, and sooner or later so does each log that nobody
+/// puts to: making sure costs only who was killed at work.
+#[test]
+fn a_quiet_log_opens_without_a_write() {
+    for is_stopped in [false, true] {
+        let machine = Machine::new(9);
+        let node = machine.start();
+        put_all(&machine, &node, 0..20);
+        if is_stopped {
+            machine.stop(node);
+        } else {
+            machine.sim.run_for(std::time::Duration::from_secs(1));
+            machine.kill(node);
+        }
+        fail(&machine, DiskOp::Write, 0, u32::MAX);
+        let node = machine.start();
+        assert_eq!(read_from(&machine, &node, 0).unwrap(), all(0..20));
+        machine.sim.clear_injections(machine.host);
+        machine.sim.block_on(node.put(20, LEN));
     }
 }
 

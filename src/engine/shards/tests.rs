@@ -602,3 +602,60 @@ fn what_a_failed_sync_leaves_is_made_sure_of() {
         });
     }
 }
+
+/// Goal: a shard whose disk errs when the node starts is no empty shard: its reads fail, readers are not told that there is nothing
+/// or that they are beyond the end. Once the disk can be read it is opened, without a restart.
+#[test]
+fn a_shard_that_cannot_be_read_at_the_start_is_opened_later() {
+    let machine = machine(3);
+    let node = machine.start(1, Tuning::default());
+    let settings = Settings::default();
+    machine.sim.block_on(async {
+        let shards = &node.workers[0];
+        shards.create(&known(GROUP, Storage::Open, settings)).await.expect("the disk works");
+        let shard = shards.get(GROUP).expect("it was made");
+        put(&shard, 0, 10, None).await.expect("it is open");
+        put(&shard, 1, 10, None).await.expect("it is open");
+    });
+    drop(node);
+    machine.sim.kill(machine.host);
+    let node = machine.start(1, Tuning::default());
+    machine.inject(DiskOp::Read, ".seg", 1, Fault::Eio);
+    machine.sim.block_on(async {
+        let shards = &node.workers[0];
+        let opened = shards.open(vec![known(GROUP, Storage::Open, settings)]).await;
+        assert_eq!((opened.failed.len(), opened.quarantined.len()), (1, 0));
+        let shard = shards.get(GROUP).expect("it is known");
+        for from in [0, 1, 2, 7] {
+            let read = shard.log().read(Offset(from), 1 << 20, WallUs(0)).await;
+            assert!(matches!(read, Err(ReadError::Io(_))), "offset {from}");
+        }
+        assert!(shard.log().seek_time(WallUs(0)).await.is_err());
+        assert!(shard.log().horizon(WallUs(0)).await.is_err());
+        assert_eq!(put(&shard, 2, 10, None).await, Err(PutError::Refused(PutRefusal::Dead)));
+        assert_eq!(shards.reopen_dead().await, []);
+        let shard = shards.get(GROUP).expect("it was opened");
+        put(&shard, 2, 10, None).await.expect("it is open");
+        assert_eq!(read_all(&shard).await, [0, 1, 2]);
+    });
+}
+
+/// Goal: a shard that is made again, because the node stopped before its stream was active, keeps what it had acknowledged by
+/// then: it was once begun anew, over its records.
+#[test]
+fn a_shard_that_is_made_again_keeps_its_records() {
+    let machine = machine(4);
+    for round in 0..3 {
+        let node = machine.start(1, Tuning::default());
+        machine.sim.block_on(async {
+            let shards = &node.workers[0];
+            let opened = shards.open(vec![known(GROUP, Storage::Make, Settings::default())]).await;
+            assert!(opened.failed.is_empty());
+            let shard = shards.get(GROUP).expect("it was made");
+            assert_eq!(read_all(&shard).await, (0..round).collect::<Vec<_>>());
+            put(&shard, round, 10, None).await.expect("it is open");
+        });
+        drop(node);
+        machine.sim.kill(machine.host);
+    }
+}
