@@ -81,7 +81,7 @@ impl<R: Runtime> Admin<R> {
             let result = this.carry_out(&here, op).await;
             fill.fill(result);
         });
-        done.wait().await.unwrap_or(Err(Failure::Draining))
+        done.wait().await.unwrap_or(Err(Failure::OutcomeUnknown))
     }
 
     /// Goes on with what a crash left half done, before anybody connects: streams that are being created. Everything else
@@ -145,7 +145,8 @@ impl<R: Runtime> Admin<R> {
                 };
                 self.propose(worker, Command::CreateStream(create)).await?;
                 let stream = self.with_stream(&name, |stream| stream.id)?;
-                self.propose(worker, Command::ActivateStream { stream }).await?;
+                // The stream is there. That it is not active yet is no refusal of the request: the next start sees to it.
+                self.propose(worker, Command::ActivateStream { stream }).await.map_err(in_force)?;
                 Ok(self.stream_done(stream, settings))
             }
             AdminOp::Update { name, change } => {
@@ -236,7 +237,8 @@ impl<R: Runtime> Admin<R> {
         Ok((events, answers))
     }
 
-    /// Puts a command into force on every worker, and waits until each has done what it asks.
+    /// Puts a command into force on every worker, and waits until each has done what it asks. Fails with [`Failure::InForce`] once
+    /// the command counts.
     async fn propose(&self, worker: &Rc<Worker<R>>, command: Command) -> Result<(), Failure> {
         self.propose_and(worker, command, |_| ()).await
     }
@@ -264,7 +266,7 @@ impl<R: Runtime> Admin<R> {
             let looked = self.log.with(look);
             (looked, self.spread(worker, &command)?)
         };
-        done(worker, events, answers).await?;
+        done(worker, events, answers).await.map_err(in_force)?;
         Ok(looked)
     }
 
@@ -292,6 +294,12 @@ impl<R: Runtime> Admin<R> {
     fn version_done(&self) -> AdminDone {
         AdminDone::Version(self.log.with(|catalog| catalog.version()))
     }
+}
+
+/// What is told of an error that came after a command was in force.
+fn in_force(error: Failure) -> Failure {
+    tracing::warn!(%error, "a change of the catalogue is in force and not carried out yet");
+    Failure::InForce
 }
 
 /// Resolves once every worker has done what a command asks.

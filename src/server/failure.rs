@@ -28,8 +28,8 @@ pub enum Failure {
     /// The batch is not stored.
     #[error(transparent)]
     Put(#[from] PutError),
-    /// The log died while the batch was on its way to the disk.
-    #[error("the shard's log failed; the batch may or may not be stored")]
+    /// The log died, or the worker that has it ended, while a batch or a change was on its way to the disk.
+    #[error("the log failed or its worker is gone; the change may or may not be in force")]
     OutcomeUnknown,
     /// The shard's disk did not keep up.
     #[error("the shard takes no more puts until earlier ones are durable")]
@@ -64,6 +64,10 @@ pub enum Failure {
     /// A reshard takes longer than a client is kept waiting.
     #[error("the shards are still being split and merged; it goes on")]
     StillUnderWay,
+    /// The change is in force, durably, and a worker has not done what it asks: the node stops, or a disk failed. It goes on, at
+    /// the next start at the latest. Never said to have been refused: whoever asked would ask again.
+    #[error("the change is in force; carrying it out goes on")]
+    InForce,
     /// The stream has no such consumer.
     #[error("the stream has no consumer {0}")]
     ConsumerUnknown(String),
@@ -150,7 +154,7 @@ impl Failure {
             Self::Drain(DrainError::Refused(refusal)) => refused(*refusal),
             Self::Drain(DrainError::NotHeld) => (ErrorCode::ReshardInProgress, 0, 0),
             Self::Recover(_) => (ErrorCode::Internal, 0, 0),
-            Self::StillUnderWay => (ErrorCode::Timeout, 0, 0),
+            Self::StillUnderWay | Self::InForce => (ErrorCode::Timeout, 0, 0),
             Self::ConsumerUnknown(_) => (ErrorCode::ConsumerNotFound, 0, 0),
             Self::PipeInUse(InUse { retry_after_us }) => (ErrorCode::Throttled, *retry_after_us, 0),
             Self::TakenOver => (ErrorCode::SubscriptionTakenOver, 0, 0),

@@ -195,7 +195,8 @@ impl<R: Runtime> Worker<R> {
             return admin.run(self, op).await;
         }
         let link = self.links[0].as_ref().expect("every worker but 0 has a link to 0");
-        match link.call(Op::Admin(op)).await? {
+        // Worker 0 was gone before it answered: what became of the change is not known here.
+        match link.call(Op::Admin(op)).await.map_err(|_| Failure::OutcomeUnknown)? {
             Answer::Admin(done) => done,
             _ => unreachable!("a change is answered as a change"),
         }

@@ -256,8 +256,8 @@ impl<R: Runtime> Admin<R> {
         };
         match &result {
             // Whether the parents are closed is not known yet, and is found out before the next try. Were they let in again,
-            // records could be stored behind an end that counts.
-            Ok(()) | Err(Failure::Propose(ProposeError::OutcomeUnknown)) => {}
+            // records could be stored behind an end that counts. So it is when a worker did not do all that the end asks.
+            Ok(()) | Err(Failure::Propose(ProposeError::OutcomeUnknown) | Failure::InForce) => {}
             Err(_) => {
                 for parent in parents {
                     if let Ok(owner) = self.owner(worker, parent.group) {

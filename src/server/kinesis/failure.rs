@@ -163,6 +163,7 @@ pub fn error(failure: &Failure, about: &About<'_>) -> Error {
         Failure::WorkerGone(_) | Failure::Draining => unavailable(),
         Failure::Invalid(text) => invalid(*text),
         Failure::OutcomeUnknown
+        | Failure::InForce
         | Failure::ShardMoving(_)
         | Failure::Recover(_)
         | Failure::LeaseHeld { .. }
