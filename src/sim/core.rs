@@ -39,6 +39,10 @@ pub(crate) enum Due {
     Net(NetEvent),
     /// A host goes down.
     Crash(HostId, Crash),
+    /// A thread that stood still goes on.
+    Resume(HostId, u16),
+    /// A partition heals.
+    Heal(HostId, HostId),
 }
 
 /// When something is due; the number keeps the order of what is due at once.
@@ -173,6 +177,14 @@ impl Core {
                 Due::Disk(host, number) => self.complete_disk_op(host, number),
                 Due::Net(event) => self.net_event(event),
                 Due::Crash(host, how) => self.crash(host, how),
+                Due::Heal(a, b) => {
+                    self.note(Some(a), "partition", [b.0.into(), 0], None);
+                    self.net.borrow_mut().partition(self, a, b, false);
+                }
+                Due::Resume(host, thread) => {
+                    self.note(Some(host), "thread goes on", [thread.into(), 0], None);
+                    self.executor.resume(host, thread);
+                }
             }
         }
     }

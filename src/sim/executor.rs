@@ -21,6 +21,8 @@ const MAIN: u64 = 0;
 
 struct Task {
     host: HostId,
+    /// The thread it runs on.
+    thread: u16,
     /// Taken out while it is polled.
     future: Option<BoxedTask>,
     waker: Arc<TaskWaker>,
@@ -70,6 +72,8 @@ pub(crate) struct Executor {
     rng: RefCell<Prng>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     ready: Ready,
+    /// Threads that stand still, with their tasks that want to be polled.
+    stalled: RefCell<BTreeMap<(HostId, u16), Vec<u64>>>,
     next_task: Cell<u64>,
     polls: Cell<u64>,
     polls_at_instant: Cell<(u64, u64)>,
@@ -83,6 +87,7 @@ impl Executor {
             rng: RefCell::new(rng),
             tasks: RefCell::default(),
             ready: Ready::default(),
+            stalled: RefCell::default(),
             next_task: Cell::new(MAIN + 1),
             polls: Cell::new(0),
             polls_at_instant: Cell::new((0, 0)),
@@ -90,17 +95,18 @@ impl Executor {
         }
     }
 
-    /// Adds a task of a host.
-    pub(crate) fn spawn(&self, host: HostId, future: BoxedTask) -> u64 {
+    /// Adds a task of a thread of a host.
+    pub(crate) fn spawn(&self, host: HostId, thread: u16, future: BoxedTask) -> u64 {
         let id = self.next_task.replace(self.next_task.get() + 1);
         let waker = TaskWaker::new(id, &self.ready);
         waker.wake_by_ref();
-        self.tasks.borrow_mut().insert(id, Task { host, future: Some(future), waker });
+        self.tasks.borrow_mut().insert(id, Task { host, thread, future: Some(future), waker });
         id
     }
 
     /// Takes a host's tasks out, for the caller to drop while nothing is borrowed.
     pub(crate) fn take_tasks(&self, host: HostId) -> Vec<impl Sized> {
+        self.stalled.borrow_mut().retain(|(stalled, _), _| *stalled != host);
         let mut tasks = self.tasks.borrow_mut();
         let ids: Vec<u64> = tasks.iter().filter(|(_, task)| task.host == host).map(|(&id, _)| id).collect();
         ids.iter().filter_map(|id| tasks.remove(id)).collect()
@@ -125,8 +131,46 @@ impl Executor {
         self.rng.borrow().fingerprint()
     }
 
+    // ---- threads that stand still
+
+    /// Polls no task of a thread until [`Executor::resume`]. False if it stands still already.
+    pub(crate) fn stall(&self, host: HostId, thread: u16) -> bool {
+        let mut stalled = self.stalled.borrow_mut();
+        let is_new = !stalled.contains_key(&(host, thread));
+        stalled.entry((host, thread)).or_default();
+        is_new
+    }
+
+    /// A thread goes on.
+    pub(crate) fn resume(&self, host: HostId, thread: u16) {
+        let waiting = self.stalled.borrow_mut().remove(&(host, thread));
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).extend(waiting.into_iter().flatten());
+    }
+
+    /// Puts a task aside if its thread stands still.
+    fn put_aside(&self, id: u64) -> bool {
+        let mut stalled = self.stalled.borrow_mut();
+        if stalled.is_empty() {
+            return false;
+        }
+        let thread = self.tasks.borrow().get(&id).map(|task| (task.host, task.thread));
+        let waiting = thread.and_then(|thread| stalled.get_mut(&thread));
+        let is_stalled = waiting.is_some();
+        waiting.into_iter().for_each(|waiting| waiting.push(id));
+        is_stalled
+    }
+
     /// The task that runs next.
     fn pick(&self) -> Option<u64> {
+        loop {
+            let id = self.pick_ready()?;
+            if !self.put_aside(id) {
+                return Some(id);
+            }
+        }
+    }
+
+    fn pick_ready(&self) -> Option<u64> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         match (self.scheduling, ready.len()) {
             (_, 0) => None,

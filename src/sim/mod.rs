@@ -9,7 +9,8 @@
 //! - The code under test is the real one: everything above [`crate::runtime::Runtime`].
 //!
 //! # What goes wrong
-//! - **Order**: any ready task may run next; operations end in any order; timers fire late.
+//! - **Order**: any ready task may run next; operations end in any order; timers fire late; a thread stands still
+//!   ([`Sim::stall`]).
 //! - **Crashes**: [`Sim::kill`] and [`Sim::power_loss`], at once, after a time or at the n-th poll of the host's tasks,
 //!   which is to say at any await. The disk's rules are in [`disk`]; what it did is counted in [`DiskStats`].
 //! - **Disk**: by chance ([`DiskFaults`]) or aimed ([`Injection`]): EIO, a full disk, slow and hung operations, misdirected
@@ -82,7 +83,7 @@ pub use self::options::{
 use self::prng::Prng;
 use self::process::Process;
 pub use self::runtime::SimRuntime;
-use crate::runtime::Step;
+use crate::runtime::{Reactor, Step, TaskClass};
 use crate::types::MonoUs;
 
 /// A simulated machine, counted from 1. Its address is 10.0.0.1, 10.0.0.2, ...
@@ -176,13 +177,18 @@ impl Sim {
     /// The machine as a process sees it that is started on `host` now. All workers of a node share one host.
     #[must_use]
     pub fn runtime(&self, host: HostId) -> SimRuntime {
-        SimRuntime { process: Process::of(&self.core, host) }
+        SimRuntime { process: Process::of(&self.core, host), thread: 0 }
     }
 
     /// Starts a task on a host, in its living process. `task` should use a runtime of that process.
     pub fn spawn(&self, host: HostId, task: impl Future<Output = ()> + 'static) {
-        let id = self.core.executor.spawn(host, Box::pin(task));
+        let id = self.core.executor.spawn(host, 0, Box::pin(task));
         self.core.note(Some(host), "spawn", [id, u64::MAX], None);
+    }
+
+    /// Starts a task on the thread of a runtime, in its process.
+    pub fn spawn_on(&self, rt: &SimRuntime, task: impl Future<Output = ()> + 'static) {
+        rt.spawn(TaskClass::Latency, task);
     }
 
     // ---- running
@@ -291,6 +297,15 @@ impl Sim {
         self.core.schedule(micros(after), Due::Crash(host, Crash::PowerLoss));
     }
 
+    /// Lets one thread of a host's process stand still for a while, as one does that the kernel gives no time to. What it
+    /// had asked the disk and the network for goes on. One that stands still already is left alone.
+    pub fn stall(&self, host: HostId, thread: u16, lasts: Duration) {
+        if self.core.executor.stall(host, thread) {
+            self.core.note(Some(host), "thread stalls", [thread.into(), micros(lasts)], None);
+            self.core.schedule(micros(lasts), Due::Resume(host, thread));
+        }
+    }
+
     // ---- clocks
 
     /// Moves a host's wall clock. Monotonic time is not touched.
@@ -311,6 +326,18 @@ impl Sim {
     /// Changes sizes, times and chances of faults of a host's disk, from the next operation on.
     pub fn set_disk(&self, host: HostId, options: DiskOptions) {
         self.core.disk(host).borrow_mut().options = options;
+    }
+
+    /// Changes how much a host's disk holds.
+    pub fn set_disk_capacity(&self, host: HostId, bytes: u64) {
+        self.core.disk(host).borrow_mut().options.capacity_bytes = bytes;
+    }
+
+    /// Bytes in use on a host's disk.
+    #[must_use]
+    pub fn disk_used(&self, host: HostId) -> u64 {
+        let space = self.core.disk(host).borrow().disk_space();
+        space.total_bytes.saturating_sub(space.free_bytes)
     }
 
     /// Changes the chances of faults of a host's disk, from the next operation on.
@@ -392,6 +419,12 @@ impl Sim {
     /// Resets each connection of a host with that chance, at both ends. Returns how many.
     pub fn cut_connections(&self, host: HostId, chance: Chance) -> usize {
         self.core.with_net(|net, wakers| net.cut(&self.core, host, chance, wakers))
+    }
+
+    /// Stops all traffic between two hosts for a while.
+    pub fn partition_for(&self, a: HostId, b: HostId, lasts: Duration) {
+        self.partition(a, b, true);
+        self.core.schedule(micros(lasts), Due::Heal(a, b));
     }
 
     /// Stops all traffic between two hosts, or lets it flow again. What was under way arrives then.

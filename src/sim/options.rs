@@ -126,7 +126,7 @@ impl Default for DiskOptions {
 }
 
 /// Chances of disk faults, per operation. All zero by default.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskFaults {
     /// A read fails with EIO.
     pub read_error: Chance,
@@ -144,6 +144,20 @@ pub struct DiskFaults {
     pub slow_us: u64,
     /// An operation does not complete until [`super::Sim::release_hung`].
     pub hang: Chance,
+}
+
+impl DiskFaults {
+    /// Nothing goes wrong by itself.
+    pub const NONE: Self = Self {
+        read_error: Chance::NEVER,
+        write_error: Chance::NEVER,
+        sync_error: Chance::NEVER,
+        name_error: Chance::NEVER,
+        misdirected_write: Chance::NEVER,
+        slow: Chance::NEVER,
+        slow_us: 0,
+        hang: Chance::NEVER,
+    };
 }
 
 /// Operations on a disk, to aim faults at.
@@ -264,6 +278,11 @@ pub struct NetOptions {
     pub connect_timeout_us: u64,
     /// How long the peer of a host without power takes to see the connection reset.
     pub power_loss_reset_us: Span,
+    /// Of a connection that is cut, the side that connected learns of it at once, the other one `late_us` later, and gets what
+    /// was under way until then: the peer may have sent it again meanwhile.
+    pub late_cut: Chance,
+    /// How much later that is.
+    pub late_us: Span,
 }
 
 impl Default for NetOptions {
@@ -280,6 +299,8 @@ impl Default for NetOptions {
             backlog: 128,
             connect_timeout_us: 10_000_000,
             power_loss_reset_us: Span::us(1_000, 2_000_000),
+            late_cut: Chance::NEVER,
+            late_us: Span::us(1_000, 300_000),
         }
     }
 }

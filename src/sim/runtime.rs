@@ -21,6 +21,8 @@ use crate::types::{MonoUs, WallUs};
 #[derive(Clone)]
 pub struct SimRuntime {
     pub(crate) process: Process,
+    /// The thread that its tasks run on.
+    pub(crate) thread: u16,
 }
 
 impl SimRuntime {
@@ -28,6 +30,12 @@ impl SimRuntime {
     #[must_use]
     pub const fn host(&self) -> HostId {
         self.process.host
+    }
+
+    /// The same process on another of its threads: its tasks stand still together, see [`super::Sim::stall`].
+    #[must_use]
+    pub fn on_thread(&self, thread: u16) -> Self {
+        Self { thread, ..self.clone() }
     }
 
     /// Which process of that host it is: 0, and one more with each time the host went down.
@@ -69,7 +77,7 @@ impl Reactor for SimRuntime {
 
     fn spawn(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) {
         if self.process.is_alive() {
-            let id = self.process.core.executor.spawn(self.process.host, Box::pin(task));
+            let id = self.process.core.executor.spawn(self.process.host, self.thread, Box::pin(task));
             self.process.note("spawn", [id, class as u64], None);
         }
     }

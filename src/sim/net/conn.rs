@@ -45,6 +45,8 @@ struct Pipe {
     bytes: usize,
     unread: usize,
     ended: bool,
+    /// The sender is gone, and what it sent arrives all the same.
+    late: bool,
     last_arrival_us: u64,
 }
 
@@ -85,6 +87,11 @@ impl Conn {
 
     pub(crate) fn new(client: Side, server: Side) -> Self {
         Self { sides: [client, server], pipes: Default::default() }
+    }
+
+    /// Whether a side is gone, and what it sent arrives all the same.
+    pub(crate) const fn is_late(&self, side: usize) -> bool {
+        self.pipes[side].late
     }
 
     /// Bytes that arrived in a direction and were not read.
@@ -191,11 +198,25 @@ impl Conn {
     /// A side learns that the connection is gone. It may still read what arrived.
     pub(crate) fn reset(&mut self, side: usize, wakers: &mut Vec<Waker>) {
         let pipe = &mut self.pipes[side];
-        let lost: usize = pipe.on_the_way.drain(..).map(|(_, segment)| segment.len()).sum();
-        pipe.bytes -= lost;
+        if !pipe.late {
+            let lost: usize = pipe.on_the_way.drain(..).map(|(_, segment)| segment.len()).sum();
+            pipe.bytes -= lost;
+        }
         self.sides[side].reset = true;
         self.sides[side].reset_held = false;
         self.sides[side].wake(wakers);
+    }
+
+    /// A side learns that the connection is gone; what it had sent arrives all the same, `later_us` later than it would have.
+    /// Returns when, segment by segment.
+    pub(crate) fn reset_late(&mut self, side: usize, later_us: u64, wakers: &mut Vec<Waker>) -> Vec<u64> {
+        let pipe = &mut self.pipes[side];
+        pipe.late = true;
+        pipe.last_arrival_us += later_us;
+        pipe.on_the_way.iter_mut().for_each(|(at_us, _)| *at_us += later_us);
+        self.sides[side].reset = true;
+        self.sides[side].wake(wakers);
+        self.pipes[side].on_the_way.iter().map(|(at_us, _)| *at_us).collect()
     }
 
     /// Sides whose reset waited for a partition to heal.

@@ -291,7 +291,8 @@ impl Network {
         numbers.map(|(&number, _)| number).collect()
     }
 
-    /// Resets each connection of a host with a probability, at both ends at once. Returns how many.
+    /// Resets each connection of a host with a probability, at both ends at once or, with [`NetOptions::late_cut`], late at
+    /// the end that accepted it. Returns how many.
     pub(crate) fn cut(
         &mut self,
         core: &Core,
@@ -303,11 +304,20 @@ impl Network {
         for number in self.between(|one, other| one == host || other == host) {
             if self.rng.happens(chance) {
                 count += 1;
-                core.note(Some(host), "cut", [number, 0], None);
-                if let Some(conn) = self.conns.get_mut(&number) {
-                    conn.reset(0, wakers);
-                    conn.reset(1, wakers);
+                let later_us = self.rng.happens(self.options.late_cut).then(|| self.rng.within(self.options.late_us));
+                core.note(Some(host), "cut", [number, later_us.unwrap_or(0)], None);
+                let Some(conn) = self.conns.get_mut(&number) else { continue };
+                let Some(later_us) = later_us else {
+                    conn.reset(Conn::CLIENT, wakers);
+                    conn.reset(Conn::SERVER, wakers);
+                    continue;
+                };
+                let arrivals = conn.reset_late(Conn::CLIENT, later_us, wakers);
+                let last_us = arrivals.last().copied().unwrap_or(core.now_us()) + later_us;
+                for at_us in arrivals {
+                    core.schedule_at(at_us, Due::Net(NetEvent::Arrive(number, Conn::CLIENT)));
                 }
+                core.schedule_at(last_us, Due::Net(NetEvent::Reset(number, Conn::SERVER)));
             }
         }
         count
@@ -445,7 +455,10 @@ impl Network {
     fn abort(&mut self, core: &Core, number: u64, side: usize, wakers: &mut Vec<Waker>) {
         let Some(conn) = self.conns.get_mut(&number) else { return };
         conn.reset(side, wakers);
-        self.send_reset(core, number, 1 - side);
+        // The other side's reset is under way behind what arrives late.
+        if !conn.is_late(side) {
+            self.send_reset(core, number, 1 - side);
+        }
         self.leave(number, side);
     }
 
