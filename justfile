@@ -15,9 +15,10 @@ check:
 test:
     cargo test --workspace --locked
 
-# The long seeds: so many of each simulated workload. One alone: MILLSTREAM_SIM_SEED=7 cargo test --test simulation node
-sim SEEDS="1000":
-    MILLSTREAM_SIM_SEEDS={{SEEDS}} cargo test --locked --test simulation
+# The long seeds, `just sim --seeds 1000`: so many of each simulated workload, and a crash at every await of two small scenarios.
+# One alone: MILLSTREAM_SIM_SEED=7 cargo test --test simulation node
+sim FLAG="--seeds" SEEDS="1000":
+    MILLSTREAM_SIM_SEEDS={{ if FLAG == "--seeds" { SEEDS } else { FLAG } }} MILLSTREAM_SIM_SWEEP=all cargo test --locked --test simulation
 
 # The node on real data: every stanza of the Debian package index, with a kill half-way.
 real:

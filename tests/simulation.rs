@@ -1,13 +1,22 @@
 //! The simulated workloads over many seeds. `MILLSTREAM_SIM_SEEDS=N` runs N seeds of each instead of a few,
-//! `MILLSTREAM_SIM_SEED=S` runs one.
+//! `MILLSTREAM_SIM_SEED=S` runs one. `MILLSTREAM_SIM_SWEEP=all` ends the scenarios of the sweep at every point instead of some,
+//! `MILLSTREAM_SIM_SWEEP=Node:Kill:17` at one.
 #![cfg(feature = "sim")]
 
-use millstream::sim::workload::{damage, live, logs, node, values};
+use millstream::sim::workload::sweep::{self, How, Scenario};
+use millstream::sim::workload::{damage, decay, live, logs, node, values};
+
+/// Points at which each scenario of the sweep is ended, unless the environment says otherwise.
+const SWEEP_POINTS: u64 = 60;
+
+#[expect(clippy::disallowed_methods, reason = "how many seeds to run is said to the test, not to the node")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
 
 /// The seeds to run: `few` of them unless the environment says otherwise.
 fn seeds(few: u64) -> std::ops::Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "how many seeds to run is said to the test, not to the node")]
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number of seeds, or a seed"));
+    let number = |name| variable(name).map(|text| text.parse::<u64>().expect("a number of seeds, or a seed"));
     match (number("MILLSTREAM_SIM_SEED"), number("MILLSTREAM_SIM_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(few),
@@ -17,7 +26,7 @@ fn seeds(few: u64) -> std::ops::Range<u64> {
 /// Goal: logs keep their promises through kills, power failures and disk errors.
 #[test]
 fn logs() {
-    for seed in seeds(25) {
+    for seed in seeds(60) {
         println!("logs, seed {seed}: {:?}", logs::Plan::draw(seed));
         let summary = logs::run(seed);
         println!("logs, seed {seed}: {summary:?}");
@@ -32,10 +41,18 @@ fn damage() {
     }
 }
 
-/// Goal: a whole node keeps its promises to its clients through crashes, stops and broken connections.
+/// Goal: the same for any file of a node and for writes that land elsewhere: damage is said, and stays where it is.
+#[test]
+fn decay() {
+    for seed in seeds(40) {
+        println!("decay, seed {seed}: {:?}", decay::run(seed));
+    }
+}
+
+/// Goal: a whole node keeps its promises to its clients through crashes, stops, broken connections and troubles of all kinds.
 #[test]
 fn node() {
-    for seed in seeds(20) {
+    for seed in seeds(40) {
         println!("node, seed {seed}: {:?}", node::Plan::draw(seed));
         println!("node, seed {seed}: {:?}", node::run(seed));
     }
@@ -44,7 +61,7 @@ fn node() {
 /// Goal: nothing is lost, repeated or out of order while shards are split, merged, scaled and moved, through crashes.
 #[test]
 fn live() {
-    for seed in seeds(4) {
+    for seed in seeds(8) {
         println!("live, seed {seed}: {:?}", live::Plan::draw(seed));
         println!("live, seed {seed}: {:?}", live::run(seed));
     }
@@ -53,8 +70,32 @@ fn live() {
 /// Goal: leases have one holder at a time, fencing holds, and stored values that were acknowledged stay, through crashes.
 #[test]
 fn values() {
-    for seed in seeds(15) {
+    for seed in seeds(30) {
         println!("values, seed {seed}: {:?}", values::Plan::draw(seed));
         println!("values, seed {seed}: {:?}", values::run(seed));
+    }
+}
+
+/// Goal: wherever the process is killed or the power fails, at any await of the node or of a log, nothing acknowledged is lost
+/// and the work goes on.
+#[test]
+fn sweep() {
+    const SEED: u64 = 1;
+    let which = variable("MILLSTREAM_SIM_SWEEP");
+    for scenario in [Scenario::Node, Scenario::Log] {
+        let points = sweep::points(scenario, SEED);
+        let stride = if which.as_deref() == Some("all") { 1 } else { points.div_ceil(SWEEP_POINTS) };
+        for how in [How::Kill, How::PowerLoss] {
+            println!("sweep, {scenario:?}, {how:?}: every {stride}. of {points} points");
+            let one = |poll: &u64| match which.as_deref() {
+                None | Some("all") => true,
+                Some(one) => one == format!("{scenario:?}:{how:?}:{poll}"),
+            };
+            let step = if which.is_none() { stride } else { 1 };
+            for poll in (1..=points).step_by(usize::try_from(step).expect("few points")).filter(one) {
+                println!("sweep, {scenario:?}:{how:?}:{poll}");
+                sweep::run_at(scenario, SEED, how, poll);
+            }
+        }
     }
 }

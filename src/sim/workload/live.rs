@@ -12,9 +12,11 @@
 //! - In calm times, and so after every crash, reshards and scalings that had begun are finished within seconds.
 //! - With limits on writes no shard takes more than they allow, and producers get everything through.
 //! - After the retention closed shards are gone, with their directories; records from before are read by nobody.
+//! - Once the [`Troubles`] of a process are over, the same process takes a record within bounded time.
 //!
-//! It does not cover disk errors, durability by interval, explicit hash keys, limits on reads and pacing, how on-demand
-//! streams are scaled (only that it does no harm), quarantined shards, stored values and leases.
+//! It does not check: how long anything takes while there are troubles, durability by interval, explicit hash keys, limits
+//! on reads and pacing, how on-demand streams are scaled (only that it does no harm), quarantined shards, stored values and
+//! leases.
 
 mod administrators;
 mod audit;
@@ -29,35 +31,32 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use self::ledger::Ledger;
 use self::lineage::Lineage;
-use crate::catalog::Settings;
+use super::machine::Machine;
+use super::troubles::{Tally, Troubles};
 use crate::client::{
     Client, ClientOptions, CustomLimits, Error, SettingsChange, StreamDescription, StreamLimits, StreamStatus,
 };
 use crate::engine::env::Tuning;
 use crate::protocol::ErrorCode;
-use crate::runtime::local::Notify;
 use crate::runtime::{Reactor, Step};
-use crate::server::node::{DiskLimit, DiskLimits, Options, Report, Supervisor, seeds};
 use crate::sim::prng::Prng;
 use crate::sim::{Chance, DiskStats, HostId, Injection, Sim, SimRuntime};
 
 /// The stream that is written to.
 const STREAM: &str = "orders";
 
-/// Where the node listens.
-const PORT: u16 = 7000;
-
 /// A start, a stop and the last round take this long at most, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A reshard that has begun is finished this long after the start of the node, in virtual time: the node looks every
-/// second, and connections of a host that lost power break after two.
-const SETTLED: Duration = Duration::from_secs(10);
+/// A reshard that has begun is finished, and a put is acknowledged, this long after the start of the node or the end of its
+/// troubles, in virtual time: the node looks every second, connections of a host that lost power break after two, stalls and
+/// partitions are over after two and a half, and a client that gave up on a connection waits before the next one.
+const SETTLED: Duration = Duration::from_secs(20);
 
 /// Limits of a throttled plan.
 const THROTTLE: CustomLimits =
@@ -86,6 +85,8 @@ pub struct Summary {
     pub crashes: u64,
     /// Clean stops.
     pub stops: u64,
+    /// What went wrong besides.
+    pub troubles: Tally,
     /// What crashes did to the disk.
     pub disk: DiskStats,
 }
@@ -111,6 +112,8 @@ pub struct Plan {
     pub cuts: Chance,
     /// Each worker's settings.
     pub tuning: Tuning,
+    /// What goes wrong besides.
+    pub troubles: Troubles,
     /// A step of the node that is left out, to prove the checker.
     pub left_out: Option<Step>,
     /// Faults aimed at chosen steps, to prove the checker.
@@ -133,6 +136,7 @@ impl Plan {
             jumps: !throttled && prng.coin(),
             cuts: if prng.coin() { Chance::percent(30) } else { Chance::NEVER },
             tuning: Tuning { tail_bytes_max: [0, 100_000, 16 << 20][prng.below(3) as usize], ..Tuning::default() },
+            troubles: Troubles::draw(seed),
             left_out: None,
             aimed: Vec::new(),
         }
@@ -140,17 +144,13 @@ impl Plan {
 }
 
 struct World {
+    me: Weak<Self>,
     sim: Sim,
-    node: HostId,
+    machine: Machine,
     plan: Plan,
     prng: RefCell<Prng>,
     ledger: RefCell<Ledger>,
     lineage: RefCell<Lineage>,
-    ready: Cell<bool>,
-    stop: Cell<bool>,
-    stopping: Notify,
-    workers: Cell<u16>,
-    workers_left: Cell<u16>,
     /// Processes of the node so far.
     starts: Cell<u64>,
     created: Cell<bool>,
@@ -162,6 +162,8 @@ struct World {
     /// The stream was seen at rest.
     settled: Cell<bool>,
     over: Cell<bool>,
+    /// Times that a process was to go on after its troubles.
+    probes: Cell<u64>,
     producers_left: Cell<usize>,
     clients_left: Cell<usize>,
     /// Those who are not done.
@@ -198,7 +200,8 @@ pub fn run_plan(seed: u64, plan: Plan) -> Summary {
     world.beyond_retention(hosts[0]);
     let mut summary = *world.summary.borrow();
     summary.shards = world.lineage.borrow().len();
-    summary.disk = sim.disk_stats(world.node);
+    summary.troubles = world.machine.tally();
+    summary.disk = sim.disk_stats(world.machine.host);
     summary.trace_hash = sim.trace_hash();
     summary
 }
@@ -211,43 +214,26 @@ enum Task {
     Administer(u64),
     Produce(u64),
     Read(u64),
-}
-
-/// Told by worker 0 that the node is ready; tells every worker when to stop.
-struct Boss(Rc<World>);
-
-impl Supervisor for Boss {
-    fn ready(&self, report: &Report) {
-        assert!(report.opened.failed.is_empty(), "shards that do not open: {:?}", report.opened.failed);
-        assert!(report.opened.quarantined.is_empty(), "quarantined by a crash: {:?}", report.opened.quarantined);
-        self.0.ready.set(true);
-    }
-
-    async fn stop(&self) {
-        self.0.stopping.until(|| self.0.stop.get().then_some(())).await;
-    }
+    Probe(u64),
 }
 
 impl World {
     fn new(sim: &Sim, plan: Plan) -> Rc<Self> {
-        let (node, seed) = (sim.host("node"), sim.seed());
+        let seed = sim.seed();
+        let machine = Machine::new(sim, plan.tuning, plan.troubles);
         for injection in &plan.aimed {
-            sim.inject(node, injection.clone());
+            sim.inject(machine.host, injection.clone());
         }
         if let Some(step) = plan.left_out {
-            sim.leave_out(node, step);
+            sim.leave_out(machine.host, step);
         }
-        Rc::new(Self {
+        Rc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             sim: sim.clone(),
-            node,
+            machine,
             prng: RefCell::new(Prng::new(seed, "live workload", 0)),
             ledger: RefCell::default(),
             lineage: RefCell::default(),
-            ready: Cell::new(false),
-            stop: Cell::new(false),
-            stopping: Notify::new(),
-            workers: Cell::new(0),
-            workers_left: Cell::new(0),
             starts: Cell::new(0),
             created: Cell::new(false),
             may_expire: Cell::new(false),
@@ -255,6 +241,7 @@ impl World {
             administering: Cell::new(0),
             settled: Cell::new(false),
             over: Cell::new(false),
+            probes: Cell::new(0),
             producers_left: Cell::new(plan.clients),
             clients_left: Cell::new(0),
             at_work: RefCell::default(),
@@ -280,6 +267,7 @@ impl World {
                 Task::Administer(number) => world.administer(&process, number).await,
                 Task::Produce(number) => world.produce(&process, number).await,
                 Task::Read(number) => world.read(&process, number).await,
+                Task::Probe(number) => world.probe(&process, number).await,
             }
             world.clients_left.set(world.clients_left.get() - 1);
             world.at_work.borrow_mut().remove(&format!("{task:?}"));
@@ -288,75 +276,49 @@ impl World {
 
     // ---- the node
 
-    fn start_node(self: &Rc<Self>) -> SimRuntime {
-        self.start_node_with(1 + self.draw(3) as u16)
-    }
-
-    fn start_node_with(self: &Rc<Self>, workers: u16) -> SimRuntime {
-        let limit = DiskLimit::Bytes(0);
-        let options = Options {
-            data: "/data".into(),
-            listen: self.addr(),
-            direct_ports: (1..=workers).map(|n| PORT + n).collect(),
-            token: None,
-            stream_defaults: Settings::default(),
-            disk: DiskLimits { warn: limit, slow: limit, refuse: limit },
-            tuning: self.plan.tuning,
-            #[cfg(feature = "kinesis")]
-            kinesis: None,
-        };
-        self.ready.set(false);
-        self.stop.set(false);
+    fn start_node(&self) -> SimRuntime {
+        let workers = 1 + self.draw(3) as u16;
         self.starts.set(self.starts.get() + 1);
-        self.workers.set(workers);
-        self.workers_left.set(workers);
-        let rt = self.sim.runtime(self.node);
-        for seed in seeds::<SimRuntime>(&options, workers) {
-            let (world, rt) = (Rc::clone(self), rt.clone());
-            self.sim.spawn(self.node, async move {
-                let ended = seed.run(rt, Boss(Rc::clone(&world))).await;
-                assert!(ended.is_ok(), "a worker ended with {ended:?}");
-                world.workers_left.set(world.workers_left.get() - 1);
-            });
-        }
-        rt
+        self.machine.start(workers)
     }
 
     /// One process of the node, until it crashes or is stopped.
-    fn generation(self: &Rc<Self>, hosts: &[HostId]) {
+    fn generation(&self, hosts: &[HostId]) {
         if self.plan.jumps && self.draw(2) == 0 {
-            self.sim.jump_wall(self.node, self.draw(20_000_000).cast_signed() - 10_000_000);
+            self.sim.jump_wall(self.machine.host, self.draw(20_000_000).cast_signed() - 10_000_000);
         }
         let rt = self.start_node();
         let power = self.draw(2) == 0;
         if self.draw(3) > 0 {
             let polls = 1 + self.draw(1 << (5 + self.draw(10)));
             if power {
-                self.sim.power_loss_after_polls(self.node, polls);
+                self.sim.power_loss_after_polls(self.machine.host, polls);
             } else {
-                self.sim.kill_after_polls(self.node, polls);
+                self.sim.kill_after_polls(self.machine.host, polls);
             }
         }
-        let started = self.sim.run_until(|| self.ready.get() || !rt.is_alive(), PATIENCE);
-        assert!(started, "the node does not start");
+        self.machine.wait(&rt);
         for _ in 0..1 + self.draw(5) {
             let a_while = Duration::from_micros(self.draw(150_000));
             self.sim.run_until(|| !rt.is_alive() || self.clients_left.get() == 0, a_while);
+            self.machine.stir(hosts);
             for host in hosts {
                 self.sim.cut_connections(*host, self.plan.cuts);
             }
         }
-        if self.draw(4) == 0 {
+        if self.draw(4) == 0 && self.machine.is_ready() && self.machine.is_whole() {
+            self.machine.end_troubles();
             self.settle(&rt);
+            self.goes_on(&rt);
         }
         if rt.is_alive() && self.draw(2) == 0 {
             self.stop_node(&rt);
         }
         if rt.is_alive() {
             if power {
-                self.sim.power_loss(self.node);
+                self.sim.power_loss(self.machine.host);
             } else {
-                self.sim.kill(self.node);
+                self.sim.kill(self.machine.host);
             }
         }
         self.summary.borrow_mut().crashes += 1;
@@ -373,24 +335,35 @@ impl World {
         self.calm.set(false);
     }
 
+    /// The troubles are over, and the same process takes a record within bounded time; fine if it crashes meanwhile.
+    fn goes_on(&self, rt: &SimRuntime) {
+        if !self.created.get() || !rt.is_alive() {
+            return;
+        }
+        let world = self.me.upgrade().expect("it runs");
+        let number = self.probes.replace(self.probes.get() + 1);
+        let task = Task::Probe(number);
+        world.start(self.sim.host("probe"), task);
+        let is_done = || !self.at_work.borrow().contains(&format!("{task:?}"));
+        let went_on = self.sim.run_until(|| is_done() || !rt.is_alive(), SETTLED);
+        assert!(went_on, "the troubles are over, and a put takes longer than {SETTLED:?}");
+    }
+
     /// Stops the node; fine if it crashes meanwhile.
     fn stop_node(&self, rt: &SimRuntime) {
-        self.stop.set(true);
-        self.stopping.notify();
-        let stopped = self.sim.run_until(|| self.workers_left.get() == 0 || !rt.is_alive(), PATIENCE);
-        assert!(stopped, "the node does not stop: {} workers go on", self.workers_left.get());
+        self.machine.stop(rt);
         self.summary.borrow_mut().stops += 1;
     }
 
     /// Starts the node and waits for it.
-    fn start_and_wait(self: &Rc<Self>) -> SimRuntime {
-        let rt = self.start_node();
-        assert!(self.sim.run_until(|| self.ready.get(), PATIENCE), "the node does not start");
-        rt
+    fn start_and_wait(&self) -> SimRuntime {
+        let workers = 1 + self.draw(3) as u16;
+        self.starts.set(self.starts.get() + 1);
+        self.machine.start_and_wait(workers)
     }
 
     /// The process in which everybody gets done, and everything is looked at once more.
-    fn last_generation(self: &Rc<Self>) {
+    fn last_generation(&self) {
         let rt = self.start_and_wait();
         // The one that watches goes on.
         let done = self.sim.run_until(|| self.clients_left.get() == 1, PATIENCE);
@@ -399,7 +372,7 @@ impl World {
         self.look(0);
         self.stop_node(&rt);
         // What a clean stop left has to be there again without any scan finding fault with it.
-        self.sim.power_loss(self.node);
+        self.sim.power_loss(self.machine.host);
         let rt = self.start_and_wait();
         self.look(0);
         self.stop_node(&rt);
@@ -408,7 +381,7 @@ impl World {
     // ---- clients
 
     fn addr(&self) -> SocketAddr {
-        (self.sim.ip(self.node), PORT).into()
+        self.machine.addr()
     }
 
     async fn connect(&self, rt: &SimRuntime) -> Client<SimRuntime> {

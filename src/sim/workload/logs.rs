@@ -4,16 +4,20 @@
 //! creates and destroys until it is done or the host goes down at some poll. Small segments roll, freed ones are used
 //! again. The checker is [`super::log_oracle`].
 //!
-//! It does not cover: the catalogue, connections, several workers. A disk that fails a sync and loses what it should have
-//! covered is left out: nothing that is read back afterwards can be relied on, neither by the node nor by the checker.
+//! After each recovery it also checks the end of the log against durable hints. At each poll it checks that what the worker
+//! has accepted and not synced, and the frames that it keeps for readers, stay within their bounds.
+//!
+//! It does not cover: the catalogue, connections, several workers, misdirected writes and decay ([`super::decay`]). The bounds
+//! are those of the engine's own account; memory that it does not account for (indexes, tables of producers) is not seen.
 
 mod clients;
+mod hints;
 mod janitor;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::catalog::{HashRange, Settings, Status};
@@ -25,8 +29,8 @@ use crate::engine::shards::{Known, Shards, Storage};
 use crate::engine::slice::Slice;
 use crate::format::frame::Frame;
 use crate::format::record::Records;
-use crate::limits::RECORD_BYTES_MAX;
-use crate::runtime::{Reactor, TaskClass};
+use crate::limits::{RECORD_BYTES_MAX, SHARD_UNSYNCED_BYTES_MAX, WORKER_UNSYNCED_BYTES_MAX};
+use crate::runtime::{Reactor, Step, TaskClass};
 use crate::shard::admission::PutRefusal;
 use crate::sim::prng::Prng;
 use crate::sim::workload::contents::{Contents, Pattern};
@@ -57,8 +61,10 @@ pub struct Plan {
     pub durability: Durability,
     /// The worker's settings.
     pub tuning: Tuning,
-    /// Chances of disk errors; sync errors stay out.
+    /// Chances of disk errors.
     pub faults: DiskFaults,
+    /// A step of the engine that is left out, to prove the checker.
+    pub left_out: Option<Step>,
     /// Faults aimed at chosen steps: slow ones, and such as prove the checker.
     pub aimed: Vec<Injection>,
 }
@@ -85,25 +91,28 @@ impl Plan {
             faults: DiskFaults {
                 read_error: chance(2_000),
                 write_error: chance(3_000),
+                sync_error: chance(2_000),
                 name_error: chance(2_000),
                 slow: chance(20_000),
                 slow_us: 5_000,
                 ..DiskFaults::default()
             },
+            left_out: None,
             // Slow syncs of directories leave room for everything else to happen before they end.
             aimed: match prng.below(6) {
-                0 => vec![slow_dirs("/shards/", 1_000 << prng.below(8))],
+                0 => vec![slow(DiskOp::SyncDir, "/shards/", 1_000 << prng.below(8))],
                 // Those of the first log only: what it freed is in use elsewhere before it is freed for certain.
-                1 => vec![slow_dirs("/shards/0000000000000010", 100_000 << prng.below(10))],
+                1 => vec![slow(DiskOp::SyncDir, "/shards/0000000000000010", 100_000 << prng.below(10))],
+                // A log's own take long: readers and crashes come before they end.
+                2 => vec![slow(DiskOp::Sync, ".seg", 1_000 << prng.below(6))],
                 _ => Vec::new(),
             },
         }
     }
 }
 
-fn slow_dirs(path: &str, us: u64) -> Injection {
-    let fault = Fault::SlowUs(us);
-    Injection { op: DiskOp::SyncDir, path_contains: path.to_owned(), skip: 0, times: u32::MAX, fault }
+fn slow(op: DiskOp, path: &str, us: u64) -> Injection {
+    Injection { op, path_contains: path.to_owned(), skip: 0, times: u32::MAX, fault: Fault::SlowUs(us) }
 }
 
 /// What a run met, to show that it met anything.
@@ -125,6 +134,8 @@ pub struct Summary {
     pub freed_bytes: u64,
     /// Logs that died of a disk error and were opened again.
     pub reopened: u64,
+    /// Most bytes that were accepted and not synced.
+    pub unsynced_bytes_max: u64,
     /// Most segments that a log had.
     pub segments_max: u64,
     /// What crashes did to the disk.
@@ -165,6 +176,8 @@ pub(super) struct World {
     next_put: Cell<u64>,
     next_group: Cell<u64>,
     finished: Cell<bool>,
+    /// The worker of the living process.
+    env: RefCell<Weak<Env<SimRuntime>>>,
     pub(super) summary: RefCell<Summary>,
 }
 
@@ -190,6 +203,9 @@ impl World {
         for injection in &plan.aimed {
             sim.inject(host, injection.clone());
         }
+        if let Some(step) = plan.left_out {
+            sim.leave_out(host, step);
+        }
         let world = Rc::new(Self {
             sim: sim.clone(),
             host,
@@ -199,6 +215,7 @@ impl World {
             next_put: Cell::new(0),
             next_group: Cell::new(16),
             finished: Cell::new(false),
+            env: RefCell::default(),
             summary: RefCell::default(),
             plan,
         });
@@ -265,28 +282,48 @@ impl World {
 
     /// One process, from its start to its end, by crash if `crash`.
     pub(super) fn generation(self: &Rc<Self>, crash: bool) {
-        self.finished.set(false);
         let power = self.draw(2) == 0;
-        if crash {
-            // Recovery takes tens of polls, a whole generation a few thousand.
-            let polls = 1 + self.draw(1 << (4 + self.draw(9)));
-            if power {
-                self.sim.power_loss_after_polls(self.host, polls);
-            } else {
-                self.sim.kill_after_polls(self.host, polls);
-            }
+        // Recovery takes tens of polls, a whole generation a few thousand.
+        let polls = crash.then(|| 1 + self.draw(1 << (4 + self.draw(9))));
+        self.process(polls, power);
+    }
+
+    /// One process, from its start to its end: at the given poll of its tasks if it comes to that, else when it is done.
+    pub(super) fn process(self: &Rc<Self>, polls: Option<u64>, power: bool) {
+        self.finished.set(false);
+        match polls {
+            Some(polls) if power => self.sim.power_loss_after_polls(self.host, polls),
+            Some(polls) => self.sim.kill_after_polls(self.host, polls),
+            None => {}
         }
         let rt = self.sim.runtime(self.host);
         let world = Rc::clone(self);
         let process = rt.clone();
         self.sim.spawn(self.host, async move { world.live(process).await });
-        let ended = self.sim.run_until(|| self.finished.get() || !rt.is_alive(), GENERATION_MAX);
+        let is_over = || {
+            self.check_bounds();
+            self.finished.get() || !rt.is_alive()
+        };
+        let ended = self.sim.run_until(is_over, GENERATION_MAX);
         assert!(ended, "the process is stuck");
         if self.finished.get() && rt.is_alive() {
             // A clean stop: nothing is left to be lost.
             self.crash(power);
         }
         self.note_crash(power);
+    }
+
+    /// What the worker holds in memory stays within its bounds, at each moment.
+    fn check_bounds(&self) {
+        let Some(env) = self.env.borrow().upgrade() else { return };
+        let (unsynced, tail) = (env.unsynced.get(), env.tail_bytes());
+        let logs = self.slots.borrow().len().max(self.plan.logs);
+        let unsynced_max = (logs * SHARD_UNSYNCED_BYTES_MAX).min(WORKER_UNSYNCED_BYTES_MAX);
+        assert!(unsynced <= unsynced_max, "{unsynced} bytes are accepted and not synced, of {unsynced_max}");
+        let tail_max = self.plan.tuning.tail_bytes_max;
+        assert!(tail <= tail_max, "{tail} bytes of frames are kept in memory, of {tail_max}");
+        let mut summary = self.summary.borrow_mut();
+        summary.unsynced_bytes_max = summary.unsynced_bytes_max.max(unsynced as u64);
     }
 
     fn crash(&self, power: bool) {
@@ -311,6 +348,7 @@ impl World {
         self.sim.set_disk_faults(self.host, DiskFaults::default());
         let dir = data_dir::open(&rt, Path::new(DATA)).await.expect("the data directory opens after any crash");
         let env = Env::new(rt.clone(), WorkerId(0), PathBuf::from(DATA), dir.node.term, self.plan.tuning);
+        self.env.replace(Rc::downgrade(&env));
         let shards = Shards::new(env);
         let opened = shards.open(self.known()).await;
         assert!(opened.failed.is_empty(), "shards that do not open: {:?}", opened.failed);
@@ -386,6 +424,12 @@ impl World {
         let log = shard.log();
         let (first, end) = (log.first_offset(), log.marks().committed().offset);
         slot.oracle.borrow_mut().recovered(first, end);
+        let (hint, durable) = (self.durable_hint(slot.id.group), log.marks().durable().index);
+        assert!(
+            durable >= hint,
+            "log {}: {durable:?} is where it ends, a frame says that {hint:?} is durable",
+            slot.id.group
+        );
         let mut at = first;
         while at < end {
             at = self.read(slot, shard, at).await.unwrap_or_else(|error| panic!("offset {at} after recovery: {error}"));

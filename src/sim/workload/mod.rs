@@ -4,15 +4,18 @@
 //! |---|---|---|---|
 //! | [`logs`] | shards and logs of one worker | kills, power failures, disk errors | [`log_oracle`]: strict, it knows the order |
 //! | [`damage`] | the same, closed | flipped bits and zeroed blocks in durable bytes | [`damage`] |
-//! | [`node`] | a whole node with clients | kills, power failures, stops, broken connections | [`shard_oracle`] |
-//! | [`live`] | a whole node whose streams are resharded, moved, deleted | the same, clocks that jump | [`live`] |
+//! | [`node`] | a whole node with clients | kills, power failures, stops, broken connections, [`troubles`] | [`shard_oracle`] |
+//! | [`live`] | a whole node whose streams are resharded, moved, deleted | the same | [`live`] |
 //! | [`values`] | a whole node whose stored values and leases are fought for | the same, holders that pause | [`values`] |
+//! | [`decay`] | a whole node, closed and opened again | bits, blocks and writes astray in any of its files | [`decay`] |
+//! | [`sweep`] | a small scenario | one crash, at each poll of a task in turn | [`sweep`], [`log_oracle`] |
 //!
 //! Each workload is a function of a seed. What it finds wrong is a panic, printed with the seed, the last events of the
 //! trace and the command that runs the seed again. `tests/simulation.rs` runs them.
 
 pub mod contents;
 pub mod damage;
+pub mod decay;
 pub mod live;
 pub mod log_oracle;
 pub mod logs;
@@ -20,6 +23,8 @@ mod machine;
 pub mod native;
 pub mod node;
 pub mod shard_oracle;
+pub mod sweep;
+pub mod troubles;
 pub mod values;
 
 #[cfg(test)]
@@ -30,7 +35,7 @@ use crate::sim::SimOptions;
 /// Options for a workload's simulation: when it fails, `command` runs it again.
 fn options(command: &str, seed: u64) -> SimOptions {
     SimOptions {
-        trace_tail: 200,
+        trace_tail: 60,
         replay_hint: format!("MILLSTREAM_SIM_SEED={seed} cargo test --test simulation {command}"),
         ..SimOptions::default()
     }

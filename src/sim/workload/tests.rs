@@ -1,6 +1,8 @@
 //! That the workloads themselves work: they depend on their seed alone, and their checkers notice what they are for.
 
-use std::cell::RefCell;
+mod reports;
+
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::logs::Plan;
+use super::troubles::Troubles;
 use super::*;
 use crate::engine::env::{Env, Tuning};
 use crate::engine::log::{Ack, AckSink, Log, OutcomeUnknown, Receipt};
@@ -16,11 +19,11 @@ use crate::format::frame::HEADER_BYTES;
 use crate::format::names;
 use crate::format::record::{self, RECORD_HEADER_BYTES};
 use crate::format::segment::FRAMES_AT;
-use crate::limits::SEGMENT_BYTES_MIN;
+use crate::limits::{SEGMENT_BYTES_MIN, SHARD_UNSYNCED_BYTES_MAX};
 use crate::log::gather::Batch;
 use crate::runtime::local::{Fill, one_shot};
-use crate::runtime::{Reactor, Runtime};
-use crate::sim::{DiskFaults, DiskOp, Fault, Injection, Sim, SimRuntime};
+use crate::runtime::{Reactor, Runtime, Step};
+use crate::sim::{Chance, DiskFaults, DiskOp, Fault, Injection, Sim, SimRuntime};
 use crate::types::{Durability, GroupId, Offset, Term, WallUs, WorkerId};
 
 /// Goal: a run depends on its seed alone: the same seed gives the same trace twice, another one another trace.
@@ -138,6 +141,119 @@ fn retention_leaves_something_durable() {
     }
 }
 
+/// Goal: the same for whole nodes whose files decay.
+#[test]
+fn decay_same_seed_same_outcome() {
+    let outcome = |seed| format!("{:?}", decay::run(seed));
+    assert_eq!(outcome(5), outcome(5));
+}
+
+/// Seeds until one fails, at most `max`, with a step of the engine left out.
+fn caught_without(max: u64, step: Step) -> Option<u64> {
+    (0..max).find(|seed| {
+        let plan = Plan::draw(*seed);
+        let fault = |parts| if step == Step::WriteAgain { Chance::per_million(parts) } else { Chance::NEVER };
+        let faults = DiskFaults { sync_error: fault(20_000), ..DiskFaults::default() };
+        let tuning = Tuning { tail_bytes_max: 0, ..Tuning::default() };
+        // A sync that takes its time leaves room for a reader and a crash before it ends.
+        let slow = Fault::SlowUs(20_000);
+        let slow =
+            Injection { op: DiskOp::Sync, path_contains: ".seg".to_owned(), skip: 0, times: u32::MAX, fault: slow };
+        let aimed = if step == Step::SyncBeforeRead { vec![slow] } else { Vec::new() };
+        let plan = Plan { durability: Durability::Fsync, faults, tuning, left_out: Some(step), aimed, ..plan };
+        catch_unwind(AssertUnwindSafe(|| logs::run_plan(*seed, plan))).is_err()
+    })
+}
+
+/// Goal: the checker notices an engine that acknowledges before it syncs, serves what is not synced, or trusts what can be read
+/// behind a sync that failed.
+#[test]
+fn seeded_bugs_are_noticed() {
+    for step in [Step::SyncBeforeAck, Step::SyncBeforeRead, Step::WriteAgain] {
+        let caught = caught_without(30, step);
+        println!("{step:?}: caught by seed {caught:?}");
+        assert!(caught.is_some(), "not noticed: {step:?} is left out");
+    }
+}
+
+/// Goal: an engine that takes stale frames for its own is noticed: the segment it writes to was used before, and what is left in
+/// it behind the end looks like the log's own frames, which it was.
+#[test]
+fn a_stale_frame_that_is_trusted_is_noticed() {
+    const PUTS: u64 = 430;
+    let is_right = |step: Option<Step>| {
+        let machine = crate::engine::testing::Machine::new(1);
+        let node = machine.start();
+        machine.sim.block_on(async {
+            let mut arrivals = Vec::new();
+            for number in 0..PUTS {
+                // A put and the hint behind it are two blocks; the pace keeps segments small.
+                arrivals.push(node.put(number, 1_000).await.arrival);
+                node.rt.sleep(Duration::from_millis(1_200)).await;
+                if number == 300 {
+                    let freed = node.log.expire(arrivals[260]).await.expect("no faults");
+                    assert!(freed > SEGMENT_BYTES_MIN, "two segments can be used again, not {freed} bytes");
+                }
+            }
+        });
+        machine.kill(node);
+        step.into_iter().for_each(|step| machine.sim.leave_out(machine.host, step));
+        let node = machine.start();
+        let first = node.log.first_offset();
+        let read = machine.sim.block_on(node.read_all(first)).expect("the log is intact");
+        read == (first.0..PUTS).collect::<Vec<_>>()
+    };
+    assert!(is_right(None));
+    let trusting = catch_unwind(AssertUnwindSafe(|| is_right(Some(Step::JudgeFrames))));
+    assert!(!trusting.unwrap_or(false), "stale frames were trusted, and nobody noticed");
+}
+
+/// Goal: a whole node's checker notices the same two in what clients are told.
+#[test]
+fn seeded_bugs_of_a_node_are_noticed() {
+    for step in [Step::SyncBeforeAck, Step::SyncBeforeRead] {
+        let caught = (0..30).find(|seed| {
+            let plan = node::Plan { left_out: Some(step), troubles: Troubles::NONE, ..node::Plan::draw(*seed) };
+            catch_unwind(AssertUnwindSafe(|| node::run_plan(*seed, plan))).is_err()
+        });
+        println!("{step:?}: caught by seed {caught:?}");
+        assert!(caught.is_some(), "not noticed: {step:?} is left out");
+    }
+}
+
+/// Goal: a disk that hangs does not let memory grow: puts wait at the bound of their shard, and all get through afterwards.
+#[test]
+fn a_hung_disk_holds_puts_back() {
+    const PUTS: u64 = 60;
+    let machine = crate::engine::testing::Machine::new(1);
+    let node = Rc::new(machine.start());
+    let hang = Injection { op: DiskOp::Sync, path_contains: ".seg".to_owned(), skip: 0, times: 1, fault: Fault::Hang };
+    machine.sim.inject(machine.host, hang);
+    let done = Rc::new(Cell::new(0));
+    for number in 0..PUTS {
+        let (node, done) = (Rc::clone(&node), Rc::clone(&done));
+        machine.sim.spawn(machine.host, async move {
+            node.put(number, 1 << 20).await;
+            done.set(done.get() + 1);
+        });
+    }
+    let unsynced_max = Cell::new(0);
+    let look = || {
+        unsynced_max.set(unsynced_max.get().max(node.env.unsynced.get()));
+        false
+    };
+    machine.sim.run_until(look, Duration::from_secs(10));
+    assert_eq!(done.get(), 0, "nothing is acknowledged while the sync hangs");
+    let max = unsynced_max.get();
+    assert!((SHARD_UNSYNCED_BYTES_MAX / 2..=SHARD_UNSYNCED_BYTES_MAX).contains(&max), "{max} bytes were held");
+    machine.sim.release_hung(machine.host);
+    assert!(
+        machine.sim.run_until(|| done.get() == PUTS, Duration::from_secs(10)),
+        "{} of {PUTS} got through",
+        done.get()
+    );
+}
+
 /// Seeds until one fails, at most `max`, with the disk leaving out a step of the code.
 fn caught_after(max: u64, op: DiskOp, path: &str, every: u32) -> Option<u64> {
     // Each injection lets `skip` operations pass that no earlier one takes, then hits one: every n-th is left out.
@@ -158,7 +274,7 @@ fn caught_after(max: u64, op: DiskOp, path: &str, every: u32) -> Option<u64> {
 fn caught_node(op: DiskOp, path: &str) -> Option<u64> {
     let skipped = Injection { op, path_contains: path.to_owned(), skip: 0, times: u32::MAX, fault: Fault::Skip };
     (0..30).find(|seed| {
-        let plan = node::Plan { aimed: vec![skipped.clone()], ..node::Plan::draw(*seed) };
+        let plan = node::Plan { aimed: vec![skipped.clone()], troubles: Troubles::NONE, ..node::Plan::draw(*seed) };
         catch_unwind(AssertUnwindSafe(|| node::run_plan(*seed, plan))).is_err()
     })
 }

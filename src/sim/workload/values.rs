@@ -7,7 +7,9 @@
 //! Counters count by comparing and setting. Everybody reads. Everything that was asked and answered is noted; whether it
 //! can be true is said in `history`.
 //!
-//! It does not cover disk errors, a store that is full, listings of many pages.
+//! Once the [`Troubles`] of a process are over, the same process takes a value and gives it back within bounded time.
+//!
+//! It does not check: a store that is full, listings of many pages, how long anything takes while there are troubles.
 
 mod history;
 mod members;
@@ -17,11 +19,13 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use self::history::{History, Id, Outcome, Seen, What};
 use super::machine::Machine;
+use super::troubles::{Tally, Troubles};
 use crate::client::{Client, ClientOptions, Error, Expect, Item};
 use crate::engine::env::Tuning;
 use crate::protocol::ErrorCode;
@@ -35,6 +39,9 @@ const SPACE: &str = "app";
 
 /// Everybody gets done in this time, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Once nothing goes wrong any more, a value is stored and read in this time, in virtual time.
+const PROGRESS: Duration = Duration::from_secs(30);
 
 /// What a run met.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +60,10 @@ pub struct Summary {
     pub crashes: u64,
     /// Clean stops.
     pub stops: u64,
+    /// Times that a process was seen to go on after its troubles.
+    pub probes: u64,
+    /// What went wrong besides.
+    pub troubles: Tally,
     /// What crashes did to the disk.
     pub disk: DiskStats,
 }
@@ -76,6 +87,8 @@ pub struct Plan {
     pub jumps: bool,
     /// Chance that connections break.
     pub cuts: Chance,
+    /// What goes wrong besides.
+    pub troubles: Troubles,
     /// A step of the node that is left out, to prove the checker.
     pub left_out: Option<Step>,
     /// Faults aimed at chosen steps, to prove the checker.
@@ -96,6 +109,7 @@ impl Plan {
             ttl: Duration::from_millis(1_000 + prng.below(1_000)),
             jumps: prng.coin(),
             cuts: if prng.coin() { Chance::percent(30) } else { Chance::NEVER },
+            troubles: Troubles::draw(seed),
             left_out: None,
             aimed: Vec::new(),
         }
@@ -123,7 +137,7 @@ pub fn run(seed: u64) -> Summary {
 pub fn run_plan(seed: u64, plan: Plan) -> Summary {
     let sim = Sim::new(seed, super::options("values", seed));
     let hosts = [sim.host("client-1"), sim.host("client-2")];
-    let machine = Machine::new(&sim, Tuning::default());
+    let machine = Machine::new(&sim, Tuning::default(), plan.troubles);
     for injection in &plan.aimed {
         sim.inject(machine.host, injection.clone());
     }
@@ -161,6 +175,7 @@ pub fn run_plan(seed: u64, plan: Plan) -> Summary {
         // Within the simulation, so that it tells how to run the seed again.
         sim.block_on(async { panic!("{wrong}") });
     }
+    summary.troubles = world.machine.tally();
     summary.disk = sim.disk_stats(world.machine.host);
     summary.trace_hash = sim.trace_hash();
     summary
@@ -171,6 +186,14 @@ enum Task {
     Lead(u64),
     Set(u64),
     Count(u64),
+}
+
+/// Stores a value and reads it; in a space of its own.
+async fn probe_store(rt: &SimRuntime, addr: SocketAddr) -> Result<bool, Error> {
+    let client = Client::connect(rt.clone(), addr, ClientOptions::default()).await?;
+    client.store_put("probe", "value", b"there", Expect::Any, None).await?;
+    let item = client.store_get("probe", "value").await?;
+    Ok(item.is_some_and(|item| &*item.value == b"there"))
 }
 
 impl World {
@@ -219,9 +242,13 @@ impl World {
             // Long enough for leases to run out, now and then.
             let a_while = Duration::from_micros(self.draw([50_000, 200_000, 3_000_000][self.draw(3) as usize]));
             self.sim.run_until(|| !rt.is_alive() || self.clients_left.get() == 0, a_while);
+            self.machine.stir(hosts);
             for host in hosts {
                 self.sim.cut_connections(*host, self.plan.cuts);
             }
+        }
+        if self.draw(3) == 0 {
+            self.goes_on(&rt);
         }
         if rt.is_alive() && self.draw(2) == 0 {
             self.machine.stop(&rt);
@@ -241,21 +268,39 @@ impl World {
         }
     }
 
+    /// The troubles end, and the same process takes a value and gives it back within bounded time; fine if it crashes
+    /// meanwhile.
+    fn goes_on(&self, rt: &SimRuntime) {
+        self.machine.end_troubles();
+        if !self.machine.is_ready() {
+            return;
+        }
+        let (probe, done) = (self.sim.runtime(self.sim.host("probe")), Rc::new(Cell::new(false)));
+        let (is_done, process, addr) = (Rc::clone(&done), probe.clone(), self.machine.addr());
+        self.sim.spawn_on(&probe, async move {
+            while !probe_store(&process, addr).await.is_ok_and(|is_there| is_there) {
+                process.sleep(Duration::from_millis(10)).await;
+            }
+            is_done.set(true);
+        });
+        let went_on = self.sim.run_until(|| done.get() || !rt.is_alive(), PROGRESS);
+        assert!(went_on, "the troubles are over, and a put and a get take longer than {PROGRESS:?}");
+        self.sim.kill(probe.host());
+        self.summary.borrow_mut().probes += u64::from(done.get());
+    }
+
     /// The process in which everybody gets done, and everything is looked at over two more crashes.
     fn last_generation(&self) {
-        let rt = self.start_node();
-        self.machine.wait(&rt);
+        self.machine.start_and_wait(1 + self.draw(3) as u16);
         let done = self.sim.run_until(|| self.clients_left.get() == 0, PATIENCE);
         assert!(done, "they do not get done: {:?}", self.at_work.borrow());
         self.look();
         self.sim.power_loss(self.machine.host);
-        let rt = self.start_node();
-        self.machine.wait(&rt);
+        let rt = self.machine.start_and_wait(1 + self.draw(3) as u16);
         self.look();
         self.machine.stop(&rt);
         self.sim.power_loss(self.machine.host);
-        let rt = self.start_node();
-        self.machine.wait(&rt);
+        let rt = self.machine.start_and_wait(1 + self.draw(3) as u16);
         self.look();
         self.counters_are_right();
         self.machine.stop(&rt);

@@ -138,7 +138,7 @@ impl World {
     }
 
     async fn move_shard(&self, client: &Client<SimRuntime>, shard: ShardNumber) {
-        let to = WorkerId(self.draw(self.workers.get().into()) as u16);
+        let to = WorkerId(self.draw(self.machine.workers().into()) as u16);
         let start = self.starts.get();
         // Counted even if it fails: the shard may have been closed and opened.
         self.summary.borrow_mut().moves += 1;

@@ -107,7 +107,7 @@ impl World {
     pub(super) fn beyond_retention(self: &Rc<Self>, host: HostId) {
         let rt = self.start_and_wait();
         self.may_expire.set(true);
-        self.sim.jump_wall(self.node, 49 * 3_600 * 1_000_000);
+        self.sim.jump_wall(self.machine.host, 49 * 3_600 * 1_000_000);
         let from = self.ledger.borrow().next();
         let put = Rc::new(Cell::new(false));
         let process = self.sim.runtime(host);
@@ -125,7 +125,7 @@ impl World {
         });
         // Around the first look at closed shards after the jump.
         self.sim.run_until(|| !rt.is_alive(), Duration::from_micros(self.draw(40_000_000)));
-        self.sim.power_loss(self.node);
+        self.sim.power_loss(self.machine.host);
         let rt = self.start_and_wait();
         assert!(self.sim.run_until(|| put.get(), PATIENCE), "late records are not delivered");
         self.sim.run_for(Duration::from_secs(65));
@@ -150,7 +150,7 @@ impl World {
             description.shards.all().iter().map(|shard| shard.group).collect()
         });
         let shards = names::shards_dir(Path::new("/data"));
-        for (path, _) in self.sim.files(self.node) {
+        for (path, _) in self.sim.files(self.machine.host) {
             let Ok(below) = Path::new(&path).strip_prefix(&shards) else { continue };
             let name = below.iter().next().and_then(|name| name.to_str()).unwrap_or_default();
             let group = names::parse_shard_dir(name);

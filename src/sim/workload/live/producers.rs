@@ -9,6 +9,9 @@ use crate::runtime::Reactor;
 use crate::sim::SimRuntime;
 use crate::sim::workload::contents::DATA_BYTES_MIN;
 
+/// Numbers of producers that put one record and are gone.
+const PROBES: u64 = 1 << 32;
+
 impl World {
     pub(super) async fn produce(&self, rt: &SimRuntime, number: u64) {
         let client = self.stream(rt).await;
@@ -33,6 +36,15 @@ impl World {
         self.settle_tickets(&mut waiting, 0).await;
         producer.close().await.expect("every record was delivered");
         self.producers_left.set(self.producers_left.get() - 1);
+    }
+
+    /// One record, of a producer of its own.
+    pub(super) async fn probe(&self, rt: &SimRuntime, number: u64) {
+        let client = self.stream(rt).await;
+        let producer = self.producer(&client).await;
+        let mut waiting = VecDeque::from([self.put(&producer, PROBES + number).await]);
+        self.settle_tickets(&mut waiting, 0).await;
+        producer.close().await.expect("every record was delivered");
     }
 
     pub(super) async fn producer(&self, client: &Client<SimRuntime>) -> Producer<SimRuntime> {

@@ -12,9 +12,10 @@ use crate::types::{ShardNumber, WorkerId};
 fn a_registered_consumer_follows_a_shard_that_moves() {
     for seed in 0..5 {
         let sim = Sim::new(seed, super::super::options("live", seed));
-        let world = World::new(&sim, Plan { throttled: false, jumps: false, ..Plan::draw(seed) });
-        world.start_node_with(3);
-        assert!(sim.run_until(|| world.ready.get(), PATIENCE));
+        let world =
+            World::new(&sim, Plan { throttled: false, jumps: false, troubles: Troubles::NONE, ..Plan::draw(seed) });
+        world.machine.start(3);
+        assert!(sim.run_until(|| world.machine.is_ready(), PATIENCE));
         let rt = sim.runtime(sim.host("client"));
         sim.block_on(async {
             let client = Client::connect(rt.clone(), world.addr(), ClientOptions::default()).await.unwrap();
@@ -45,9 +46,9 @@ fn same_seed_same_trace() {
 #[test]
 fn a_paced_subscription_does_not_keep_a_node_from_stopping() {
     let sim = Sim::new(1, super::super::options("live", 1));
-    let world = World::new(&sim, Plan::draw(1));
-    let node = world.start_node_with(1);
-    assert!(sim.run_until(|| world.ready.get(), PATIENCE));
+    let world = World::new(&sim, Plan { troubles: Troubles::NONE, ..Plan::draw(1) });
+    let node = world.machine.start(1);
+    assert!(sim.run_until(|| world.machine.is_ready(), PATIENCE));
     let rt = sim.runtime(sim.host("client"));
     let consumer = sim.block_on(async {
         let client = Client::connect(rt.clone(), world.addr(), ClientOptions::default()).await.unwrap();
@@ -74,7 +75,7 @@ fn a_paced_subscription_does_not_keep_a_node_from_stopping() {
 #[test]
 fn no_stamp_is_used_twice() {
     for seed in [17, 24] {
-        run(seed);
+        run_plan(seed, Plan { troubles: Troubles::NONE, ..Plan::draw(seed) });
     }
 }
 
@@ -84,7 +85,7 @@ fn missing_syncs_are_noticed() {
     let skipped =
         Injection { op: DiskOp::Sync, path_contains: ".seg".to_owned(), skip: 0, times: u32::MAX, fault: Fault::Skip };
     let caught = (0..10).find(|seed| {
-        let plan = Plan { aimed: vec![skipped.clone()], ..Plan::draw(*seed) };
+        let plan = Plan { aimed: vec![skipped.clone()], troubles: Troubles::NONE, ..Plan::draw(*seed) };
         catch_unwind(AssertUnwindSafe(|| run_plan(*seed, plan))).is_err()
     });
     println!("caught by seed {caught:?}");
@@ -97,7 +98,7 @@ fn missing_syncs_are_noticed() {
 fn missing_steps_of_reshards_and_moves_are_noticed() {
     for step in [Step::HoldParents, Step::StoreReshard, Step::DrainBeforeMove] {
         let caught = (0..10).find(|seed| {
-            let plan = Plan { left_out: Some(step), ..Plan::draw(*seed) };
+            let plan = Plan { left_out: Some(step), troubles: Troubles::NONE, ..Plan::draw(*seed) };
             catch_unwind(AssertUnwindSafe(|| run_plan(*seed, plan))).is_err()
         });
         println!("{step:?}: caught by seed {caught:?}");

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{STREAM, ShardSlot, World, allow};
+use super::{STREAM, ShardSlot, World};
 use crate::protocol::ErrorCode;
 use crate::protocol::messages::{
     CreateStream, DeleteStream, DescribeStream, ListStreams, SettingsChange, ShardDescription, ShardFilter,
@@ -16,10 +16,14 @@ use crate::runtime::Reactor;
 use crate::sim::SimRuntime;
 use crate::sim::workload::native::{Connection, Refusal, owned};
 use crate::sim::workload::shard_oracle::ShardOracle;
+use crate::sim::workload::troubles::Troubles;
 use crate::types::ShardNumber;
 
 /// Names of streams that come and go.
 const PASSING: [&str; 3] = ["a", "b", "c"];
+
+/// A change that was not answered comes into force within this time, or never: see [`Troubles`].
+const LATE: Duration = Duration::from_secs(6);
 
 /// What is known about a stream that comes and goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,7 @@ impl World {
         let number = connection.send(&create, &[]).await?;
         let message = connection.receive(number).await?;
         if let Err(refusal) = message.answer::<CreateStream<'_>>().expect("well-formed") {
-            allow(&owned(refusal), &[ErrorCode::StreamExists, ErrorCode::Draining]);
+            self.allow(&owned(refusal), &[ErrorCode::StreamExists, ErrorCode::Draining]);
         }
         let describe =
             DescribeStream { name: STREAM, from_shard: ShardNumber(0), limit: 100, filter: ShardFilter::All };
@@ -70,8 +74,13 @@ impl World {
         let mut streams: BTreeMap<&str, Presence> = PASSING.iter().map(|name| (*name, Presence::Gone)).collect();
         for _ in 0..self.plan.puts / 4 {
             let mut connection = self.connect(rt).await;
-            let _ = self.administer_on(&mut connection, &mut streams).await;
+            let is_broken = self.administer_on(&mut connection, &mut streams).await.is_err();
             rt.sleep(Duration::from_micros(self.draw(20_000))).await;
+            if is_broken && self.plan.troubles != Troubles::NONE {
+                // What was sent may arrive late, at a node that stands still: longer than both, and nothing comes any more.
+                drop(connection);
+                rt.sleep(LATE).await;
+            }
         }
     }
 
@@ -91,14 +100,14 @@ impl World {
                     let number = connection.send(&create, &[]).await?;
                     let message = connection.receive(number).await?;
                     let refusal = message.answer::<CreateStream<'_>>().expect("well-formed").err().map(owned);
-                    settle(before, refusal, ErrorCode::StreamExists, Presence::Gone, Presence::There)
+                    self.settle(before, refusal, ErrorCode::StreamExists, Presence::Gone, Presence::There)
                 }
                 1 => {
                     streams.insert(name, Presence::Unknown);
                     let number = connection.send(&DeleteStream { name, enforce_consumer_deletion: false }, &[]).await?;
                     let message = connection.receive(number).await?;
                     let refusal = message.answer::<DeleteStream<'_>>().expect("well-formed").err().map(owned);
-                    settle(before, refusal, ErrorCode::StreamNotFound, Presence::There, Presence::Gone)
+                    self.settle(before, refusal, ErrorCode::StreamNotFound, Presence::There, Presence::Gone)
                 }
                 _ => {
                     self.list(connection, streams).await?;
@@ -128,32 +137,33 @@ impl World {
         }
         Ok(())
     }
-}
 
-/// What is known after a change was answered: it leads to `result`, and `needs` the stream to be there, or not.
-fn settle(
-    before: Presence,
-    refusal: Option<Refusal>,
-    not_possible: ErrorCode,
-    needs: Presence,
-    result: Presence,
-) -> Presence {
-    let Some(refusal) = refusal else {
-        assert!(
-            before == needs || before == Presence::Unknown,
-            "it was {before:?}, and a change to {result:?} succeeded"
-        );
-        return result;
-    };
-    if refusal.code == not_possible as u16 {
-        assert_ne!(before, needs, "{refusal:?}");
-        // An unanswered change may still be under way.
-        return before;
+    /// What is known after a change was answered: it leads to `result`, and `needs` the stream to be there, or not.
+    fn settle(
+        &self,
+        before: Presence,
+        refusal: Option<Refusal>,
+        not_possible: ErrorCode,
+        needs: Presence,
+        result: Presence,
+    ) -> Presence {
+        let Some(refusal) = refusal else {
+            assert!(
+                before == needs || before == Presence::Unknown,
+                "it was {before:?}, and a change to {result:?} succeeded"
+            );
+            return result;
+        };
+        if refusal.code == not_possible as u16 {
+            assert_ne!(before, needs, "{refusal:?}");
+            // An unanswered change may still be under way.
+            return before;
+        }
+        if before == Presence::Unknown {
+            self.allow(&refusal, &[ErrorCode::Draining, ErrorCode::StreamNotActive]);
+        } else {
+            self.allow(&refusal, &[ErrorCode::Draining]);
+        }
+        Presence::Unknown
     }
-    if before == Presence::Unknown {
-        allow(&refusal, &[ErrorCode::Draining, ErrorCode::StreamNotActive]);
-    } else {
-        allow(&refusal, &[ErrorCode::Draining]);
-    }
-    Presence::Unknown
 }

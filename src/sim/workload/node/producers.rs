@@ -5,15 +5,15 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{ShardSlot, World, allow};
+use super::{ShardSlot, World, answer_to_get};
 use crate::limits::PRODUCER_WINDOW;
 use crate::protocol::ErrorCode;
-use crate::protocol::messages::Put;
+use crate::protocol::messages::{Get, Put};
 use crate::runtime::Reactor;
 use crate::sim::SimRuntime;
 use crate::sim::workload::contents::{Contents, DATA_BYTES_MIN};
 use crate::sim::workload::native::{Connection, owned};
-use crate::types::{ProducerId, ProducerStamp};
+use crate::types::{Offset, ProducerId, ProducerStamp};
 
 /// A producer's batches for one shard.
 struct Lane {
@@ -67,7 +67,7 @@ impl World {
             let lane = &mut lanes[self.draw(self.plan.shards.into()) as usize];
             if self.draw(5) == 0 {
                 *left -= 1;
-                self.put_plain(connection, lane).await?;
+                self.put_plain(connection, &lane.slot).await?;
                 continue;
             }
             let row = (1 + self.draw(PRODUCER_WINDOW as u64)).min(*left);
@@ -106,7 +106,7 @@ impl World {
                 Err(refusal) => {
                     let gap = refusal.code == ErrorCode::ProducerGap as u16;
                     if !gap || !turned_away {
-                        allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]);
+                        self.allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]);
                     }
                     turned_away = true;
                 }
@@ -115,20 +115,45 @@ impl World {
         if turned_away { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     }
 
-    /// A batch without a stamp: never sent again.
-    async fn put_plain(&self, connection: &mut Connection, lane: &Lane) -> io::Result<()> {
+    /// A batch without a stamp: never sent again. Gives its offset if it was stored.
+    pub(super) async fn put_plain(&self, connection: &mut Connection, slot: &ShardSlot) -> io::Result<Option<Offset>> {
         let contents = self.contents();
-        lane.slot.oracle.borrow_mut().sends(&contents, None);
-        let put = Put { group: lane.slot.group.get(), producer: None, record_count: contents.records() };
+        slot.oracle.borrow_mut().sends(&contents, None);
+        let put = Put { group: slot.group.get(), producer: None, record_count: contents.records() };
         let number = connection.send(&put, &self.pattern.body(&contents)).await?;
         let message = connection.receive(number).await?;
         match message.answer::<Put>().expect("well-formed") {
             Ok(receipt) => {
-                lane.slot.oracle.borrow_mut().acked(&contents, receipt.base_offset);
+                slot.oracle.borrow_mut().acked(&contents, receipt.base_offset);
                 self.summary.borrow_mut().acked += 1;
+                return Ok(Some(receipt.base_offset));
             }
-            Err(refusal) => allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]),
+            Err(refusal) => self.allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]),
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// One put to and one get from each shard, however often it takes.
+    pub(super) async fn probe(&self, rt: &SimRuntime) {
+        for slot in self.slots() {
+            while !self.probe_on(rt, &slot).await.is_ok_and(|done| done) {
+                rt.sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    async fn probe_on(&self, rt: &SimRuntime, slot: &ShardSlot) -> io::Result<bool> {
+        let mut connection = self.connect(rt).await;
+        let Some(base) = self.put_plain(&mut connection, slot).await? else { return Ok(false) };
+        let get = Get { group: slot.group.get(), from: base, bytes_max: 1 << 20, wait_ms: 0 };
+        let number = connection.send(&get, &[]).await?;
+        let message = connection.receive(number).await?;
+        match answer_to_get(&message) {
+            Ok(_) => Ok(self.check_body(slot, &message, base) > base),
+            Err(refusal) => {
+                self.allow(&refusal, &[ErrorCode::Draining]);
+                Ok(false)
+            }
+        }
     }
 }

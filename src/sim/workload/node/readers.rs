@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{ShardSlot, World, allow, answer_to_get};
+use super::{ShardSlot, World, answer_to_get};
 use crate::format::frame::Frame;
 use crate::format::record::Records;
 use crate::protocol::messages::{Get, ReadState, Start, Subscribe, SubscriptionEnd};
@@ -44,7 +44,7 @@ impl World {
                     *at = (*at).max(next);
                 }
                 Err(refusal) => {
-                    allow(&refusal, &[ErrorCode::Draining]);
+                    self.allow(&refusal, &[ErrorCode::Draining]);
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
             }
@@ -104,7 +104,7 @@ impl World {
             .await?;
         let message = connection.receive(number).await?;
         if let Err(refusal) = message.answer::<Subscribe>().expect("well-formed") {
-            allow(&owned(refusal), &[ErrorCode::Draining]);
+            self.allow(&owned(refusal), &[ErrorCode::Draining]);
             return Err(io::ErrorKind::WouldBlock.into());
         }
         while !self.is_read(slot, *at) && self.draw(60) > 0 {
@@ -125,7 +125,7 @@ impl World {
                 }
                 Kind::LastPush => {
                     let end = SubscriptionEnd::decode(&message.args).expect("well-formed");
-                    allow(&owned(end.error.expect("nothing else ends it")), &[ErrorCode::Draining]);
+                    self.allow(&owned(end.error.expect("nothing else ends it")), &[ErrorCode::Draining]);
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
                 kind => panic!("{kind:?} on a subscription"),

@@ -312,6 +312,12 @@ impl OfKey<'_> {
         claims.filter(is_unseen).any(|attempt| attempt.sent < until)
     }
 
+    /// Somebody put a value and was not answered, nor was the value ever seen.
+    fn may_be_put_unseen(&self, until: MonoUs) -> bool {
+        let mut puts = self.attempts.iter().filter(|attempt| matches!(attempt.what, What::Put { .. }));
+        puts.any(|put| put.number.is_none() && put.outcome == Outcome::Unknown && put.sent < until)
+    }
+
     fn replaced_what_it_named(&self, version: u64, put: &Attempt) -> Result<(), String> {
         let What::Put { expect, .. } = &put.what else { unreachable!("puts have versions") };
         let known = put.known.expect("it has a version");
@@ -323,6 +329,12 @@ impl OfKey<'_> {
             (Expect::Version(0), None) => Ok(()),
             (Expect::Absent, Some((_, found))) if self.may_be_deleted(found.sent, known) => Ok(()),
             (Expect::Version(0), Some((_, found))) if self.may_be_deleted(found.sent, known) => Ok(()),
+            // A put that nobody was told of had the version, and this one guessed it.
+            (Expect::Version(named), before)
+                if before.is_none_or(|(found, _)| found < named) && self.may_be_put_unseen(known) =>
+            {
+                Ok(())
+            }
             (expect, before) => Err(format!("a put with {expect:?} replaced {before:?}: {put:?}")),
         }
     }
@@ -407,7 +419,9 @@ impl OfKey<'_> {
         if let Some((granted, granted_sent)) = self.claims.iter().filter_map(known).max()
             && token < granted
         {
-            let is_explained = token == 0 && self.may_be_over(granted, *done);
+            // Somebody else may have come and gone while the answer was under way.
+            let mut later = self.claims.range(granted..).filter(|(_, claim)| claim.sent < *done);
+            let is_explained = token == 0 && later.any(|(token, _)| self.may_be_over(*token, *done));
             let went_with_item = item.is_none() && self.may_be_deleted(granted_sent, *done);
             if !is_explained && !went_with_item {
                 return Err(format!("lease {granted} is gone: {sight:?}, {:?}", self.claims[&granted]));
