@@ -213,7 +213,12 @@ fn a_stale_frame_that_is_trusted_is_noticed() {
 fn seeded_bugs_of_a_node_are_noticed() {
     for step in [Step::SyncBeforeAck, Step::SyncBeforeRead] {
         let caught = (0..30).find(|seed| {
-            let plan = node::Plan { left_out: Some(step), troubles: Troubles::NONE, ..node::Plan::draw(*seed) };
+            // A sync that takes its time leaves room for a reader and a crash before it ends.
+            let slow = Fault::SlowUs(20_000);
+            let slow =
+                Injection { op: DiskOp::Sync, path_contains: ".seg".to_owned(), skip: 0, times: u32::MAX, fault: slow };
+            let aimed = if step == Step::SyncBeforeRead { vec![slow] } else { Vec::new() };
+            let plan = node::Plan { left_out: Some(step), aimed, troubles: Troubles::NONE, ..node::Plan::draw(*seed) };
             catch_unwind(AssertUnwindSafe(|| node::run_plan(*seed, plan))).is_err()
         });
         println!("{step:?}: caught by seed {caught:?}");
