@@ -87,12 +87,14 @@ fn names_table() -> String {
     for (what, path) in [
         ("lock", names::lock_file(data)),
         ("node file", names::node_file(data)),
+        ("its copy", data.join(names::NODE_COPY)),
         ("segment 0 of the catalogue", names::catalog_dir(data).join(names::segment(0))),
         ("snapshot before the command at offset 4,096", names::catalog_dir(data).join(names::snapshot(4_096))),
         ("segment 12 of group 255", shard.join(names::segment(12))),
         ("its index", shard.join(names::index(12))),
         ("accepted losses of group 255", shard.join(names::LOSSES)),
         ("spare segments", names::spare_dir(data)),
+        ("taken out of use by a repair", names::quarantine_dir(data)),
     ] {
         writeln!(out, "| {what} | `{}` |", path.display()).unwrap();
     }

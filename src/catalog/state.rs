@@ -105,6 +105,19 @@ impl Catalog {
         self.applied = Applied { end: index.plus(1), term };
     }
 
+    /// Whether the group belongs to a shard that was made, be it long gone.
+    #[must_use]
+    pub fn has_made(&self, group: GroupId) -> bool {
+        group < self.next_group
+    }
+
+    /// The same state, as that of a log without frames: for a catalogue whose log is begun anew.
+    #[must_use]
+    pub fn begun_anew(mut self) -> Self {
+        self.applied = Applied::default();
+        self
+    }
+
     /// How much of the log is in the state.
     #[must_use]
     pub const fn applied(&self) -> Applied {

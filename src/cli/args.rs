@@ -252,7 +252,8 @@ pub enum LogCommand {
     Verify(LogDirArgs),
     /// Write the index files of a log anew.
     RebuildIndex(LogDirArgs),
-    /// Accept the losses of quarantined shards, so that they take puts again. Nothing is deleted.
+    /// Accept the losses of quarantined shards, so that they take puts again; make a node start again whose node file or catalogue
+    /// is damaged. Nothing is deleted: what cannot be used any more is set aside.
     Repair(LogRepairArgs),
 }
 

@@ -121,6 +121,9 @@ fn text_of(log: &LogDir, sight: &Sight<'_>, records: bool) -> String {
             }
             text
         }
+        Sight::Padding { segment, pos } => {
+            format!("# group {} segment {segment} pos {pos}: damaged padding, the log goes on behind it\n", log.group)
+        }
         Sight::Stop { segment, pos, stop, verdict } => {
             format!("# group {} segment {segment} pos {pos}: {verdict:?} ({stop:?})\n", log.group)
         }
@@ -151,6 +154,9 @@ fn json_of(log: &LogDir, sight: &Sight<'_>, records: bool) -> String {
             }
             value
         }
+        Sight::Padding { segment, pos } => json!({
+            "damaged_padding": true, "group": log.group.0, "segment": segment, "pos": pos.0,
+        }),
         Sight::Stop { segment, pos, stop, verdict } => json!({
             "stop": format!("{verdict:?}"), "group": log.group.0, "segment": segment, "pos": pos.0,
             "reason": format!("{stop:?}"),
@@ -245,28 +251,16 @@ fn rebuild(args: LogDirArgs) -> Result<(), Failure> {
 
 fn repair(args: LogRepairArgs) -> Result<(), Failure> {
     with(&args.dir.clone(), async move |inspector| {
-        let losses = inspector.losses().await.map_err(|error| failure(&error))?;
-        let mut text = String::new();
-        for loss in &losses {
-            for damage in &loss.damage {
-                text += &format!(
-                    "{}: offsets {} to {} are lost (segment {}, position {})\n",
-                    loss.log.path.display(),
-                    damage.gap.from_offset,
-                    damage.gap.to_offset,
-                    damage.segment,
-                    damage.gap.from_pos
-                );
-            }
-        }
-        text += match (losses.is_empty(), args.yes) {
-            (true, _) => "nothing is quarantined\n",
-            (false, false) => "nothing was changed; say --yes to accept these losses\n",
-            (false, true) => "accepted: these shards take puts again from the next start on; nothing was deleted\n",
+        let remedies = inspector.remedies().await.map_err(|error| failure(&error))?;
+        let mut text: String = remedies.iter().map(|remedy| format!("{remedy}\n")).collect();
+        text += match (remedies.is_empty(), args.yes) {
+            (true, _) => "nothing has to be repaired\n",
+            (false, false) => "nothing was changed; say --yes to do this\n",
+            (false, true) => "done; in force from the next start on; nothing was deleted\n",
         };
         if args.yes {
-            for loss in &losses {
-                inspector.accept(loss).await.map_err(|error| failure(&error))?;
+            for remedy in &remedies {
+                inspector.apply(remedy).await.map_err(|error| failure(&error))?;
             }
         }
         io::stdout().write_all(text.as_bytes()).map_err(Failure::from_output)

@@ -14,6 +14,8 @@ use crate::cli::kinesis;
 use crate::cli::serve::ServeArgs;
 use crate::config::{Config, Descriptors, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
 use crate::engine::env::Tuning;
+use crate::engine::shard::Identity;
+use crate::format::names;
 use crate::runtime::glommio::launch::{LaunchError, LaunchOptions, join_all, launch};
 use crate::runtime::glommio::{GlommioRuntime, port_becomes_free, port_is_free, preflight, signals};
 use crate::server::node::{self, DiskLimit, DiskLimits, NodeError, Options, Report, Seed, Supervisor};
@@ -254,7 +256,7 @@ impl Supervisor for Herald {
 
 /// What the operator reads once the node is ready.
 fn describe(report: &Report, cpus: &[usize], kinesis: Option<&str>, took: Duration) -> String {
-    let Report { node, is_new, listen, direct, streams, opened, kinesis: _ } = report;
+    let Report { node, is_new, listen, direct, streams, opened, data, names: streams_named, kinesis: _ } = report;
     let mut out = String::new();
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
     let cpus = list(&mut cpus.iter().map(ToString::to_string));
@@ -274,20 +276,17 @@ fn describe(report: &Report, cpus: &[usize], kinesis: Option<&str>, took: Durati
             opened.shards, opened.records, opened.scanned_bytes, opened.cut
         ),
     );
+    let shard = |id: &Identity| {
+        let stream = streams_named.get(&id.stream).cloned().unwrap_or_else(|| id.stream.to_string());
+        format!("{stream}/{} in {}", id.number, names::shard_dir(data, id.group).display())
+    };
     for (id, report) in &opened.quarantined {
         for damage in &report.damage {
-            let gap = damage.gap;
-            line(
-                "DAMAGED",
-                format!(
-                    "stream {} {}: offsets {} to {} are lost (segment {}, position {}); the shard takes no puts until `millstream log repair`",
-                    id.stream, id.number, gap.from_offset, gap.to_offset, damage.segment, gap.from_pos
-                ),
-            );
+            line("DAMAGED", format!("{}: {damage}; it takes no puts until `millstream log repair`", shard(id)));
         }
     }
     for (id, reason) in &opened.failed {
-        line("FAILED", format!("stream {} {}: {reason}", id.stream, id.number));
+        line("FAILED", format!("{}: {reason}; see `millstream log verify` and `millstream log repair`", shard(id)));
     }
     format!("millstream {} is ready after {:.3} s\n{out}", env!("CARGO_PKG_VERSION"), took.as_secs_f64())
 }

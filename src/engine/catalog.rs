@@ -4,12 +4,18 @@
 //! the newest readable snapshot is loaded and the commands after it are applied again. After a while a new snapshot is
 //! written and what the one before it covers is freed.
 //!
+//! Whatever is older than some seconds is stored twice: in the log and in a snapshot, which is written at the start, when
+//! nothing has changed for a while, and at the end. So damage to one of them loses nothing: what a snapshot covers may be
+//! damaged in the log, and what the log covers in a snapshot. Where both are gone the catalogue does not open, because a
+//! command applied to another state than it was checked against could give one stream's shards to another.
+//!
 //! When a write or a sync of the log fails, whether the command at its end came into force is an open question, and no
 //! other one is taken before it is answered: the log is recovered from the disk, as after a crash, and the command is found
 //! in it or not. If the disk is too bad for that, [`CatalogLog::settle`] tries again.
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use thiserror::Error;
@@ -18,7 +24,7 @@ use crate::catalog::{Catalog, CatalogError, Command, Event};
 use crate::engine::env::Env;
 use crate::engine::log::{Ack, AckSink, AppendError, Log, OutcomeUnknown, Receipt};
 use crate::engine::read::ReadError;
-use crate::engine::recover::{self, RecoverError, Report};
+use crate::engine::recover::{self, Damage, RecoverError, Report};
 use crate::engine::whole_file;
 use crate::format::frame::Frame;
 use crate::format::names;
@@ -28,10 +34,16 @@ use crate::log::gather::Batch;
 use crate::runtime::Runtime;
 use crate::runtime::local::{Fill, Semaphore, one_shot};
 use crate::shard::admission::PutRefusal;
-use crate::types::{CATALOG_GROUP, Durability, FrameIndex, Offset, WallUs};
+use crate::types::{CATALOG_GROUP, Durability, FrameIndex, MonoUs, Offset, WallUs};
 
 /// Commands between two snapshots: replaying as many takes milliseconds.
 const SNAPSHOT_EVERY: u64 = 4096;
+
+/// A snapshot is written when no command has come for so long: from then on a damaged log loses nothing.
+const QUIET_US: u64 = 10_000_000;
+
+/// And while commands keep coming, so long after the first one that no snapshot covers.
+const BUSY_US: u64 = 300_000_000;
 
 /// Snapshots that are kept: should the newest be damaged, the one before it serves, and the log since.
 const SNAPSHOTS_KEPT: usize = 2;
@@ -46,8 +58,21 @@ pub struct CatalogLog<R: Runtime> {
     state: RefCell<Catalog>,
     turn: Rc<Semaphore>,
     snapshot_at: Cell<Offset>,
+    /// Commands that no snapshot covers, as last looked at.
+    dirty: Cell<Option<Dirty>>,
     /// A command of which nobody knows whether it came into force, and where it stands if it did.
     question: RefCell<Option<(Command, Offset)>>,
+}
+
+/// Commands that no snapshot covers.
+#[derive(Clone, Copy)]
+struct Dirty {
+    /// The end of the log.
+    end: Offset,
+    /// When the first of them was seen.
+    since: MonoUs,
+    /// When the last of them was seen.
+    changed: MonoUs,
 }
 
 /// Why a command did not come into force.
@@ -67,15 +92,48 @@ pub enum ProposeError {
     OutcomeUnknown,
 }
 
+/// What an operator can do about a catalogue that does not open.
+const WAY_OUT: &str =
+    "restore the directory `catalog` from a backup, or see `millstream log verify` and `millstream log repair`";
+
 /// Why the catalogue cannot be opened.
 #[derive(Debug, Error)]
 pub enum CatalogOpenError {
     /// Its log cannot be recovered.
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    /// Its log is damaged: streams may be missing.
-    #[error("the catalogue's log is damaged: {0:?}; see `millstream log verify`")]
-    Damaged(Report),
+    /// Its log is damaged where no snapshot helps: streams may be missing.
+    #[error("the catalogue in {dir} is damaged, and no snapshot covers the loss: {damage}; {WAY_OUT}")]
+    Damaged {
+        /// Its directory.
+        dir: PathBuf,
+        /// The first loss.
+        damage: Damage,
+    },
+    /// The newest snapshot holds commands that the log does not: its end is gone.
+    #[error(
+        "the log of the catalogue in {dir} ends at offset {end}, its newest snapshot at {next}: the log has lost its end; {WAY_OUT}"
+    )]
+    Behind {
+        /// Its directory.
+        dir: PathBuf,
+        /// The end of the log.
+        end: Offset,
+        /// The offset after the last command in the snapshot.
+        next: Offset,
+    },
+    /// A repair began it anew and was cut off.
+    #[error("a repair of the catalogue in {dir} was cut off; finish it with `millstream log repair`")]
+    HalfRepaired {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// There are shards that it has not made yet.
+    #[error("{dir} holds a shard that the catalogue has never made: the catalogue has lost streams; {WAY_OUT}")]
+    Forgotten {
+        /// The shard's directory.
+        dir: PathBuf,
+    },
     /// Its log cannot be read.
     #[error("cannot read the catalogue's log: {0}")]
     Read(#[from] ReadError),
@@ -99,22 +157,86 @@ impl<R: Runtime> CatalogLog<R> {
     /// Opens the catalogue of a data directory.
     pub async fn open(env: Rc<Env<R>>) -> Result<(Rc<Self>, Report), CatalogOpenError> {
         let dir = names::catalog_dir(&env.data);
-        let (found, report) = recover::recover(&env, CATALOG_GROUP, &dir).await?;
-        if !report.damage.is_empty() {
-            return Err(CatalogOpenError::Damaged(report));
+        if env.rt.list(&dir).await?.iter().any(|name| name == names::BEGUN_ANEW) {
+            return Err(CatalogOpenError::HalfRepaired { dir });
         }
-        let log = Log::new(Rc::clone(&env), dir, found, Durability::Fsync);
-        let (state, next) = load_snapshot(&env).await?;
+        let Loaded { state, next, unreadable } = load_snapshot(&env).await?;
+        let (mut found, mut report) = recover::recover(&env, CATALOG_GROUP, &dir).await?;
+        for damage in report.damage.extract_if(.., |damage| damage.is_covered(next)) {
+            tracing::error!(
+                dir = %dir.display(), %damage,
+                "the catalogue's log is damaged; a snapshot covers what is lost, so nothing is missing"
+            );
+        }
+        if let Some(damage) = report.damage.first() {
+            return Err(CatalogOpenError::Damaged { dir, damage: *damage });
+        }
+        found.damage.clear();
+        let log = Log::new(Rc::clone(&env), dir.clone(), found, Durability::Fsync);
+        let end = log.marks().committed().offset;
+        if end < next {
+            return Err(CatalogOpenError::Behind { dir, end, next });
+        }
         let this = Self {
             env,
             log: RefCell::new(log),
             state: RefCell::new(state),
             turn: Semaphore::new(1),
             snapshot_at: Cell::new(next),
+            dirty: Cell::default(),
             question: RefCell::default(),
         };
         this.replay(next).await?;
+        this.check_directories().await?;
+        // Not before: it may be that of a newer version, which then is to start again.
+        for next in unreadable {
+            let aside = whole_file::set_aside(&this.env.rt, &dir, &names::snapshot(next)).await?;
+            tracing::error!(aside, "the damaged snapshot was set aside");
+        }
+        if end > next {
+            this.snapshot().await;
+        }
         Ok((Rc::new(this), report))
+    }
+
+    /// A directory is made after the command that makes its shard, and gone before the one that forgets it. So one of a group that
+    /// was never given out says that commands are missing; the next stream made would write over it.
+    async fn check_directories(&self) -> Result<(), CatalogOpenError> {
+        let dir = names::shards_dir(&self.env.data);
+        let there = match self.env.rt.list(&dir).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            there => there?,
+        };
+        for name in there {
+            if names::parse_shard_dir(&name).is_some_and(|group| !self.state.borrow().has_made(group)) {
+                return Err(CatalogOpenError::Forgotten { dir: dir.join(name) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot if one is due: commands have come since the last one, and none for a while. To be called once in a
+    /// while.
+    pub async fn tend(&self) {
+        let now = self.env.rt.now();
+        let end = self.log().marks().committed().offset;
+        if end <= self.snapshot_at.get() {
+            return self.dirty.set(None);
+        }
+        let dirty = match self.dirty.get() {
+            Some(dirty) if dirty.end == end => dirty,
+            Some(dirty) => Dirty { end, changed: now, ..dirty },
+            None => Dirty { end, since: now, changed: now },
+        };
+        self.dirty.set(Some(dirty));
+        if now.since(dirty.changed) < QUIET_US && now.since(dirty.since) < BUSY_US {
+            return;
+        }
+        let _turn = self.turn.acquire(1).await;
+        if !self.is_in_question() {
+            self.snapshot().await;
+        }
+        self.dirty.set(None);
     }
 
     /// The state, with every command that came into force.
@@ -215,7 +337,8 @@ impl<R: Runtime> CatalogLog<R> {
         let dir = names::catalog_dir(&self.env.data);
         dead.leave().await;
         let reason = match recover::recover(&self.env, CATALOG_GROUP, &dir).await {
-            Ok((found, report)) if report.damage.is_empty() => {
+            Ok((mut found, report)) if report.damage.iter().all(|damage| damage.is_covered(self.snapshot_at.get())) => {
+                found.damage.clear();
                 dead.abandon();
                 *self.log.borrow_mut() = Log::new(Rc::clone(&self.env), dir, found, Durability::Fsync);
                 tracing::warn!(scanned_bytes = report.scanned_bytes, "the catalogue's log failed and was recovered");
@@ -316,19 +439,30 @@ impl<R: Runtime> CatalogLog<R> {
     }
 }
 
-/// The state to replay from, and the offset of the first command it does not contain.
-async fn load_snapshot<R: Runtime>(env: &Env<R>) -> io::Result<(Catalog, Offset)> {
+/// What the snapshots say.
+struct Loaded {
+    /// The state to replay from.
+    state: Catalog,
+    /// The offset of the first command that it does not contain.
+    next: Offset,
+    /// Newer snapshots, which cannot be read.
+    unreadable: Vec<u64>,
+}
+
+async fn load_snapshot<R: Runtime>(env: &Env<R>) -> io::Result<Loaded> {
+    let mut unreadable = Vec::new();
     for next in list_snapshots(env).await?.into_iter().rev() {
         let path = names::catalog_dir(&env.data).join(names::snapshot(next));
         let Some(file) = whole_file::read(&env.rt, &path).await? else { continue };
         match Catalog::decode_snapshot(&file) {
-            Ok(state) => return Ok((state, Offset(next))),
+            Ok(state) => return Ok(Loaded { state, next: Offset(next), unreadable }),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a snapshot of the catalogue is damaged; using an older one");
+                unreadable.push(next);
             }
         }
     }
-    Ok((Catalog::new(), Offset(0)))
+    Ok(Loaded { state: Catalog::new(), next: Offset(0), unreadable })
 }
 
 async fn list_snapshots<R: Runtime>(env: &Env<R>) -> io::Result<Vec<u64>> {

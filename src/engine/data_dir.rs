@@ -45,8 +45,10 @@ pub enum OpenError {
         /// The newest this code reads.
         max: u32,
     },
-    /// The node file is there but damaged.
-    #[error("the node file in {path} is damaged: {error}; restore it from a backup, or see `millstream log verify`")]
+    /// Neither the node file nor its copy can be read.
+    #[error(
+        "the node file in {path} and its copy are damaged: {error}; restore one of them from a backup, or see `millstream log repair`"
+    )]
     Damaged {
         /// The directory.
         path: PathBuf,
@@ -54,7 +56,7 @@ pub enum OpenError {
         error: NodeFileError,
     },
     /// It holds shards, but no node file.
-    #[error("{0} holds shards but no node file: it is not a whole data directory")]
+    #[error("{0} holds shards but no node file: it is not a whole data directory; see `millstream log repair`")]
     Headless(PathBuf),
     /// The machine said no.
     #[error("cannot {what} {path}: {error}")]
@@ -83,16 +85,7 @@ pub async fn open<R: Runtime>(rt: &R, path: &Path) -> Result<DataDir<R>, OpenErr
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(OpenError::Locked(path.to_path_buf())),
         Err(error) => return Err(fail("lock", path)(error)),
     };
-    let file = names::node_file(path);
-    let found = whole_file::read(rt, &file).await.map_err(fail("read", &file))?;
-    let old = match found.as_deref().map(NodeFile::decode) {
-        None => None,
-        Some(Ok(node)) => Some(node),
-        Some(Err(NodeFileError::Sealed(SealedError::Version { have, max }))) => {
-            return Err(OpenError::Newer { path: path.to_path_buf(), have, max });
-        }
-        Some(Err(error)) => return Err(OpenError::Damaged { path: path.to_path_buf(), error }),
-    };
+    let old = read_node(rt, path).await?;
     if old.is_none() {
         let shards = names::shards_dir(path);
         let populated = match rt.list(&shards).await {
@@ -116,17 +109,16 @@ pub async fn open<R: Runtime>(rt: &R, path: &Path) -> Result<DataDir<R>, OpenErr
         },
     };
     clear_spares(rt, path).await.map_err(fail("clear the spare segments of", path))?;
-    write_node_file(rt, path, &node).await.map_err(fail("write", &file))?;
+    write_nodes(rt, path, &node).await.map_err(fail("write the node file in", path))?;
     if let Err(error) = keep_reserve(rt, path).await {
         tracing::warn!(%error, "no space can be kept for the next start; free some before the node is stopped");
     }
     Ok(DataDir { path: path.to_path_buf(), node, is_new: old.is_none(), _lock: lock })
 }
 
-/// Writes the node file, on a full disk in the space that was kept for it.
-async fn write_node_file<R: Runtime>(rt: &R, path: &Path, node: &NodeFile) -> io::Result<()> {
-    let contents = node.encode();
-    match whole_file::replace(rt, path, "node", &contents).await {
+/// Writes the node file and its copy, on a full disk in the space that was kept for them.
+async fn write_nodes<R: Runtime>(rt: &R, path: &Path, node: &NodeFile) -> io::Result<()> {
+    match write_both(rt, path, node).await {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             match rt.remove(&names::reserve_file(path)).await {
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Err(error),
@@ -134,7 +126,7 @@ async fn write_node_file<R: Runtime>(rt: &R, path: &Path, node: &NodeFile) -> io
             }
             // Freed for certain, also where a file system gives space back only with its journal.
             rt.sync_dir(path).await?;
-            whole_file::replace(rt, path, "node", &contents).await
+            write_both(rt, path, node).await
         }
         written => written,
     }
@@ -162,6 +154,71 @@ async fn keep_reserve<R: Runtime>(rt: &R, path: &Path) -> io::Result<()> {
     }
     kept?;
     rt.sync_dir(path).await
+}
+
+async fn write_both<R: Runtime>(rt: &R, path: &Path, node: &NodeFile) -> io::Result<()> {
+    for name in [names::NODE, names::NODE_COPY] {
+        whole_file::replace(rt, path, name, &node.encode()).await?;
+    }
+    Ok(())
+}
+
+/// Who the directory belongs to; `None` if nothing says so. One of the node file and its copy is enough: the other is damaged,
+/// gone, or was not written yet when the last start was cut off. A damaged one is set aside, so that it is not written over.
+async fn read_node<R: Runtime>(rt: &R, path: &Path) -> Result<Option<NodeFile>, OpenError> {
+    let io = |what| move |error| OpenError::Io { what, path: path.to_path_buf(), error };
+    let found = read_nodes(rt, path).await.map_err(io("read the node file in"))?;
+    let newer = found.iter().find_map(|(_, node)| match node {
+        Some(Err(NodeFileError::Sealed(SealedError::Version { have, max }))) => Some((*have, *max)),
+        _ => None,
+    });
+    if let Some((have, max)) = newer {
+        return Err(OpenError::Newer { path: path.to_path_buf(), have, max });
+    }
+    let best = found.iter().filter_map(|(_, node)| node.as_ref()?.as_ref().ok()).max_by_key(|node| node.term).copied();
+    let damaged = found.iter().filter_map(|(name, node)| Some((*name, *node.as_ref()?.as_ref().err()?)));
+    let damaged: Vec<_> = damaged.collect();
+    let Some(mut best) = best else {
+        return match damaged.first() {
+            Some((_, error)) => Err(OpenError::Damaged { path: path.to_path_buf(), error: *error }),
+            None => Ok(None),
+        };
+    };
+    for (name, error) in &damaged {
+        let aside = whole_file::set_aside(rt, path, name).await.map_err(io("set aside the node file in"))?;
+        tracing::error!(
+            path = %path.join(name).display(), %error, aside,
+            "one of the two node files is damaged; it was set aside, and the other one is used"
+        );
+    }
+    if found.iter().filter(|(_, node)| matches!(node, Some(Ok(_)))).count() < found.len() {
+        // The other one may have been of one term more.
+        best.term = Term(best.term.0 + 1);
+    }
+    Ok(Some(best))
+}
+
+/// What the node file and its copy say; `None` for one that is not there.
+pub async fn read_nodes<R: Runtime>(
+    rt: &R,
+    path: &Path,
+) -> io::Result<Vec<(&'static str, Option<Result<NodeFile, NodeFileError>>)>> {
+    let mut found = Vec::new();
+    for name in [names::NODE, names::NODE_COPY] {
+        let file = whole_file::read(rt, &path.join(name)).await?;
+        found.push((name, file.map(|file| NodeFile::decode(&file))));
+    }
+    Ok(found)
+}
+
+/// Writes the node file and its copy of a directory in which neither can be read. Those that are there are set aside.
+pub async fn write_anew<R: Runtime>(rt: &R, path: &Path, node: &NodeFile) -> io::Result<()> {
+    for (name, found) in read_nodes(rt, path).await? {
+        if found.is_some() {
+            whole_file::set_aside(rt, path, name).await?;
+        }
+    }
+    write_nodes(rt, path, node).await
 }
 
 /// Spare segments hold nothing; which worker may use which is only known while the node runs.

@@ -6,7 +6,8 @@
 //!    frame must continue the tip.
 //! 3. Where the row of frames stops, look for a later segment that goes on: rolling over leaves exactly this picture, now
 //!    and then with a segment between that was prepared and never used.
-//! 4. If there is none, look beyond: end, cut or damage (see the table in `log::recovery`).
+//! 4. If there is none, look beyond: end, cut or damage (see the table in `log::recovery`). What the frames alone do not tell,
+//!    damaged padding, files cut short and a newest segment that is gone, is in `scan::missing`.
 //! 5. Write once more, byte for byte, what nothing proves to have been synced (see `again`), and sync what was scanned, so
 //!    that nothing is served that a power failure could still take back. Save the indexes of sealed segments that had none,
 //!    so that the next start does not scan them again.
@@ -22,6 +23,7 @@ mod losses;
 mod scan;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -42,7 +44,7 @@ use crate::log::recovery::{Stop, Verdict};
 use crate::log::tip::Tip;
 use crate::runtime::Runtime;
 use crate::shard::producers::Producers;
-use crate::types::{FilePos, GroupId};
+use crate::types::{FilePos, GroupId, Offset};
 
 /// What recovery did, for the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,12 +72,35 @@ pub struct Damage {
 
 impl Damage {
     /// Whether all frames lost here are among those of one of `others`. Where they are said to lie does not matter: that
-    /// depends on which indexes there are.
+    /// depends on which indexes there are. A loss of nobody knows how much is only among the very same one.
     #[must_use]
     pub fn is_among(&self, others: &[Self]) -> bool {
-        let covers =
-            |other: &Self| other.gap.from_index <= self.gap.from_index && self.gap.to_index <= other.gap.to_index;
+        let covers = |other: &Self| {
+            let (lost, by) = (&self.gap, &other.gap);
+            if lost.is_open_ended() {
+                return by.is_open_ended() && by.from_index == lost.from_index;
+            }
+            by.from_index <= lost.from_index && lost.to_index <= by.to_index
+        };
         others.iter().any(covers)
+    }
+
+    /// Whether everything lost here lies before `offset`.
+    #[must_use]
+    pub const fn is_covered(&self, offset: Offset) -> bool {
+        !self.gap.is_open_ended() && self.gap.to_offset.0 <= offset.0
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, gap } = self;
+        if gap.is_open_ended() {
+            write!(f, "offsets from {} on are lost, nobody knows how many", gap.from_offset)?;
+        } else {
+            write!(f, "offsets {} to {} are lost", gap.from_offset, gap.to_offset)?;
+        }
+        write!(f, " ({}, position {})", names::segment(*segment), gap.from_pos)
     }
 }
 
@@ -112,8 +137,10 @@ pub async fn recover<R: Runtime>(
             _ => {}
         }
     }
-    let next_number = listed.segments.last().map_or(0, |last| last + 1);
-    let mut scan = Scan::new(env.rt.clone(), group, dir, listed.segments, How::Open);
+    // Beyond every index, too: one that has lost its segment must never be taken for that of a new one.
+    let last = listed.segments.last().max(listed.indexes.last());
+    let next_number = last.map_or(0, |last| last + 1);
+    let mut scan = Scan::new(env.rt.clone(), group, dir, &listed, How::Open);
     scan.run().await.map_err(io)?;
     let accepted = read_losses(&env.rt, dir).await.map_err(io)?;
     scan.report.damage.retain(|damage| !damage.is_among(&accepted));
@@ -160,6 +187,13 @@ pub enum Sight<'a> {
         header: &'a FrameHeader,
         /// Its body, checksum verified.
         body: &'a [u8],
+    },
+    /// Padding that is damaged. The next flush follows it all the same, so nothing is lost.
+    Padding {
+        /// In which segment.
+        segment: SegmentNumber,
+        /// Where in it.
+        pos: FilePos,
     },
     /// The row stops, for an end, a cut or damage. Not shown where it simply goes on in another segment.
     Stop {
@@ -221,9 +255,9 @@ pub async fn examine<R: Runtime>(
     see: &mut dyn FnMut(Sight<'_>) -> Flow,
 ) -> Result<Examined<R::Map>, RecoverError> {
     let mut listed = list(rt, dir).await?;
-    let stray_indexes = listed.indexes.iter().filter(|number| !listed.segments.contains(number)).copied().collect();
+    let stray_indexes = listed.stray_indexes();
     listed.segments.retain(|number| from.is_none_or(|from| *number >= from));
-    let mut scan = Scan::new(rt.clone(), group, dir, listed.segments, How::Look { depth, see });
+    let mut scan = Scan::new(rt.clone(), group, dir, &listed, How::Look { depth, see });
     scan.run().await.map_err(|error| RecoverError::Io { dir: dir.to_path_buf(), error })?;
     let unused = scan.unused();
     let mut tables = scan.tables.into_iter();
@@ -252,6 +286,13 @@ struct Listed {
     strangers: Vec<String>,
 }
 
+impl Listed {
+    /// Indexes that have no segment.
+    fn stray_indexes(&self) -> Vec<SegmentNumber> {
+        self.indexes.iter().filter(|number| !self.segments.contains(number)).copied().collect()
+    }
+}
+
 async fn list<R: Runtime>(rt: &R, dir: &Path) -> Result<Listed, RecoverError> {
     let names = rt.list(dir).await.map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
@@ -268,7 +309,7 @@ async fn list<R: Runtime>(rt: &R, dir: &Path) -> Result<Listed, RecoverError> {
             listed.indexes.push(number);
         } else if names::is_temporary(&name) {
             listed.temporary.push(name);
-        } else if name != names::LOSSES && names::parse_snapshot(&name).is_none() {
+        } else if name != names::LOSSES && names::parse_snapshot(&name).is_none() && !names::is_set_aside(&name) {
             listed.strangers.push(name);
         }
     }

@@ -102,6 +102,11 @@ impl Machine {
         self.sim.flip_bit(self.host, self.path(name), at, 3).expect("the file is there");
     }
 
+    /// Cuts one of the log's files short.
+    pub fn cut(&self, name: &str, len: u64) {
+        self.sim.set_len(self.host, self.path(name), len).expect("the file is there");
+    }
+
     /// Removes one of the log's files.
     pub fn remove(&self, name: &str) {
         let rt = self.sim.runtime(self.host);

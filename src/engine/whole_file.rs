@@ -50,6 +50,18 @@ pub async fn read<R: Runtime>(rt: &R, path: &Path) -> io::Result<Option<R::Buf>>
     file.read_at(0, len).await.map(Some)
 }
 
+/// Renames a damaged file, so that nothing takes it for what it was and nothing is written over it. Gives its new name.
+///
+/// When it resolves, the new name is durable. A crash leaves the old name or the new one.
+pub async fn set_aside<R: Runtime>(rt: &R, dir: &Path, name: &str) -> io::Result<String> {
+    let taken = rt.list(dir).await?;
+    let aside = (0..).map(|n| names::aside(name, n)).find(|aside| !taken.contains(aside));
+    let aside = aside.expect("a directory is finite");
+    rt.rename(&dir.join(name), &dir.join(&aside)).await?;
+    rt.sync_dir(dir).await?;
+    Ok(aside)
+}
+
 /// Creates a directory and makes its name durable.
 pub async fn create_dir<R: Runtime>(rt: &R, path: &Path) -> io::Result<()> {
     rt.create_dir(path).await?;

@@ -82,7 +82,8 @@ impl Entry {
     }
 }
 
-/// Frames that are lost: damage that recovery found before the end of what had been durable.
+/// Frames that are lost: damage that recovery found before the end of what had been durable. Where nobody knows how many, it
+/// ends where it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// Index of the first frame lost.
@@ -102,6 +103,12 @@ pub struct Gap {
 impl Gap {
     /// Bytes of a gap.
     pub const BYTES: usize = 6 * 8;
+
+    /// Whether nobody knows how much is lost: a file lost its end, and nothing behind it tells.
+    #[must_use]
+    pub const fn is_open_ended(&self) -> bool {
+        self.from_index.0 == self.to_index.0
+    }
 
     /// Appends the gap, its fields in the order of the type.
     pub fn encode(&self, out: &mut impl Write) {

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! DATA/LOCK                      held by the running node
-//! DATA/node                      identity, format version, term
+//! DATA/node, node.copy           identity, format version, term
 //! DATA/reserve                   space for the next start, should the disk be full by then; holds nothing
 //! DATA/catalog/                  the catalogue's log and its snapshots (snapshot-<offset>)
 //! DATA/shards/<group>/           one shard's log: <segment>.seg, <segment>.idx, losses
+//! DATA/quarantine/               what a repair took out of use
 //! DATA/spare/                    freed segments, kept to be used again
 //! ```
 //! Groups are 16 hex digits, segments 10 decimal digits, so that names sort as numbers do. A name that ends in `.tmp` is
@@ -27,7 +28,7 @@ pub fn lock_file(data: &Path) -> PathBuf {
 /// The node file.
 #[must_use]
 pub fn node_file(data: &Path) -> PathBuf {
-    data.join("node")
+    data.join(NODE)
 }
 
 /// The file that keeps space for the next start.
@@ -35,6 +36,12 @@ pub fn node_file(data: &Path) -> PathBuf {
 pub fn reserve_file(data: &Path) -> PathBuf {
     data.join("reserve")
 }
+
+/// The name of the node file.
+pub const NODE: &str = "node";
+
+/// The name of its copy.
+pub const NODE_COPY: &str = "node.copy";
 
 /// The directory of the catalogue's log.
 #[must_use]
@@ -92,6 +99,30 @@ pub fn parse_index(name: &str) -> Option<SegmentNumber> {
 
 /// The name of the file that lists losses the operator has accepted.
 pub const LOSSES: &str = "losses";
+
+/// The directory of what was taken out of use because it is damaged, or belongs to nothing any more.
+#[must_use]
+pub fn quarantine_dir(data: &Path) -> PathBuf {
+    data.join("quarantine")
+}
+
+/// What comes behind the name of a file that was set aside because it is damaged; a number may follow.
+const ASIDE: &str = ".damaged";
+
+/// The name under which a file is set aside, the `n`th time, counted from 0.
+#[must_use]
+pub fn aside(name: &str, n: usize) -> String {
+    if n == 0 { format!("{name}{ASIDE}") } else { format!("{name}{ASIDE}-{n}") }
+}
+
+/// Whether a file was set aside because it is damaged.
+#[must_use]
+pub fn is_set_aside(name: &str) -> bool {
+    name.contains(ASIDE)
+}
+
+/// The state of a catalogue that a repair is beginning anew.
+pub const BEGUN_ANEW: &str = "begun-anew";
 
 /// A catalogue snapshot's name; `next` is the offset of the first command it does not contain.
 #[must_use]

@@ -99,7 +99,7 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
-    /// Looks after what needs no client: reshards that are not finished, storage to be freed, closed shards that expire,
+    /// Looks after what needs no client: snapshots, reshards that are not finished, storage to be freed, closed shards that expire,
     /// streams on demand. Ends when the node stops.
     pub async fn tend(self: Rc<Self>, worker: Rc<Worker<R>>) {
         let mut scalers = autoscale::Autoscalers::default();
@@ -124,6 +124,7 @@ impl<R: Runtime> Admin<R> {
             if round % EXPIRE_EVERY == 0 {
                 self.expire_shards(&worker).await;
             }
+            self.log.tend().await;
             future::or(worker.rt.sleep(Duration::from_millis(TEND_MS)), worker.drained()).await;
             if worker.is_draining() {
                 return;

@@ -6,6 +6,7 @@
 //! 3. Worker 0 finishes what a crash left half done and tells everybody to take connections: the node is ready.
 //! 4. When told to stop, every worker drains: requests taken up are answered, logs are synced, then it ends.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -34,7 +35,7 @@ use crate::server::mail::{Boot, Mail, Opening, Ready};
 use crate::server::worker::{Parts, Worker};
 #[cfg(feature = "kinesis")]
 use crate::server::{http, kinesis};
-use crate::types::WorkerId;
+use crate::types::{StreamId, WorkerId};
 
 /// How often a worker looks at the disk, at dead logs and, less often, at retention.
 const WATCH_MS: u64 = 1_000;
@@ -150,6 +151,10 @@ pub struct Report {
     pub streams: usize,
     /// What opening the shards found, all workers together.
     pub opened: Opened,
+    /// The data directory.
+    pub data: PathBuf,
+    /// The names of the streams whose shards are damaged or did not open.
+    pub names: BTreeMap<StreamId, String>,
 }
 
 /// Why the node did not start, or did not stop cleanly.
@@ -316,11 +321,21 @@ async fn lead<R: Runtime>(
     let kinesis = Ok(None);
     let kinesis = kinesis.map_err(|error| listen_error(options.listen, error))?;
     let streams = worker.catalog.borrow().streams().len();
-    supervisor.ready(&Report { node: dir.node, is_new: dir.is_new, listen, direct, kinesis, streams, opened: total });
+    let names = names_of(&worker.catalog.borrow(), &total);
+    let (data, opened) = (options.data.clone(), total);
+    let (node, is_new) = (dir.node, dir.is_new);
+    supervisor.ready(&Report { node, is_new, listen, direct, kinesis, streams, opened, data, names });
     serve(&worker, listeners, supervisor).await;
     admin.log().stop().await;
     drop(dir);
     Ok(())
+}
+
+/// The names of the streams that something was found to be wrong with.
+fn names_of(catalog: &Catalog, opened: &Opened) -> BTreeMap<StreamId, String> {
+    let quarantined = opened.quarantined.iter().map(|(id, _)| id.stream);
+    let failed = opened.failed.iter().map(|(id, _)| id.stream);
+    quarantined.chain(failed).filter_map(|id| Some((id, catalog.stream(id)?.name.clone()))).collect()
 }
 
 impl Opening {

@@ -61,7 +61,7 @@ impl<R: Runtime> Inspector<R> {
                         return Flow::Continue(());
                     }
                     Sight::Frame { .. } => true,
-                    Sight::Segment { .. } | Sight::Stop { .. } => false,
+                    Sight::Segment { .. } | Sight::Padding { .. } | Sight::Stop { .. } => false,
                 };
                 let flow = see(log, sight);
                 left -= u64::from(counts);

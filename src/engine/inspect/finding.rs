@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::catalog::CatalogError;
 use crate::codec::DecodeError;
+use crate::engine::recover::Damage;
 use crate::format::frame::FrameHeader;
 use crate::format::index::{Gap, IndexError};
 use crate::format::names::SegmentNumber;
@@ -60,11 +61,34 @@ pub struct Finding {
 #[derive(Debug, Error)]
 pub enum What {
     /// No node file.
-    #[error("the node file is missing: this is not a whole data directory")]
-    NodeFileMissing,
+    #[error("the node file is missing{}", if *other { "; its copy serves" } else { ": this is not a whole data directory" })]
+    NodeFileMissing {
+        /// The other copy can be read.
+        other: bool,
+    },
     /// A node file that cannot be read.
-    #[error("the node file is damaged: {0}")]
-    NodeFileDamaged(NodeFileError),
+    #[error("the node file is damaged: {error}{}", if *other { "; its copy serves, and the next start sets this one aside" } else { "" })]
+    NodeFileDamaged {
+        /// What is wrong.
+        error: NodeFileError,
+        /// The other copy can be read.
+        other: bool,
+    },
+    /// Taken out of use by a start or a repair.
+    #[error("was taken out of use because it is damaged or belongs to nothing; nobody reads it any more")]
+    SetAside,
+    /// A loss in the catalogue's log that loses nothing.
+    #[error("{0}, but a snapshot covers these commands: nothing is missing")]
+    Covered(Damage),
+    /// A loss in the catalogue's log.
+    #[error("{0}, and no snapshot covers these commands: the catalogue does not open")]
+    Uncovered(Damage),
+    /// A repair of the catalogue was cut off.
+    #[error("a repair of the catalogue was cut off; the catalogue does not open until another one finishes it")]
+    HalfRepaired,
+    /// A shard's directory that shows that commands of the catalogue are missing.
+    #[error("the catalogue has never made a shard of this group: it has lost commands, and does not open")]
+    ShardForgotten,
     /// A file or directory of another kind.
     #[error("this is no part of a data directory")]
     Stranger,
@@ -108,6 +132,12 @@ pub enum What {
         /// The loss.
         gap: Gap,
     },
+    /// Padding that is damaged.
+    #[error("the padding at position {pos} is damaged; it holds nothing, and the log goes on behind it")]
+    Padding {
+        /// Where it starts.
+        pos: FilePos,
+    },
     /// A write that never finished.
     #[error("a write that never finished lies at position {pos}; it was never acknowledged, a start leaves it behind")]
     Unfinished {
@@ -136,19 +166,11 @@ pub enum What {
     /// An index without a segment.
     #[error("there is no segment to this index")]
     IndexStray,
-    /// An index behind the last segment: its segment was there once.
-    #[error("the segment of this index is missing, with offsets {from} to {to}; a start does not notice it")]
-    SegmentMissing {
-        /// The first offset in the segment.
-        from: Offset,
-        /// The offset after the last one that its index covers.
-        to: Offset,
-    },
     /// A segment without frames of its log.
     #[error("the segment holds no frame of this log: prepared and not used, or cut off; the next start removes it")]
     Unused,
     /// The list of accepted losses cannot be read.
-    #[error("the list of accepted losses is damaged: {0}; the log does not open; remove the file and repair again")]
+    #[error("the list of accepted losses is damaged: {0}; the log does not open until a repair sets it aside")]
     LossesDamaged(String),
     /// A snapshot of the catalogue cannot be read.
     #[error("the snapshot is damaged: {0}; an older one is used")]
@@ -192,23 +214,29 @@ impl What {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Temporary | Self::IndexMissing | Self::Unused | Self::Unfinished { .. } => Severity::Note,
+            Self::Temporary | Self::SetAside | Self::IndexMissing | Self::Unused | Self::Unfinished { .. } => {
+                Severity::Note
+            }
             // Accepted by somebody who was told; nothing changes any more.
             Self::Lost { accepted: true, .. } => Severity::Note,
             Self::Stranger
             | Self::ShardUnknown
+            | Self::Covered(_)
+            | Self::NodeFileMissing { other: true }
+            | Self::NodeFileDamaged { other: true, .. }
             | Self::SegmentHeader(_)
+            | Self::Padding { .. }
             | Self::IndexDamaged(_)
             | Self::IndexWrong(_)
             | Self::IndexStray
             | Self::LossHealed { .. }
             | Self::Snapshot(_) => Severity::Warning,
-            Self::Lost { accepted: false, .. }
-            | Self::Records { .. }
-            | Self::ShardMissing
-            | Self::SegmentMissing { .. } => Severity::Loss,
-            Self::NodeFileMissing
-            | Self::NodeFileDamaged(_)
+            Self::Lost { accepted: false, .. } | Self::Records { .. } | Self::ShardMissing => Severity::Loss,
+            Self::NodeFileMissing { other: false }
+            | Self::NodeFileDamaged { other: false, .. }
+            | Self::HalfRepaired
+            | Self::Uncovered(_)
+            | Self::ShardForgotten
             | Self::Unreadable(_)
             | Self::LossesDamaged(_)
             | Self::SnapshotAhead { .. }
@@ -226,14 +254,21 @@ fn lost(gap: &Gap, reason: Option<&Stop>, accepted: bool, at_start: bool) -> Str
         Some(Stop::TornBody(_)) => "the frame's body is not the one its header promises".to_owned(),
         None => "as its index tells".to_owned(),
     };
-    let resumes = match gap.to_pos {
-        FilePos(0) => "intact frames resume in a later segment".to_owned(),
-        pos => format!("intact frames resume at position {pos}"),
-    };
     let then = match (accepted, at_start) {
         (true, _) => "accepted by the operator",
         (false, true) => "a start quarantines the shard",
         (false, false) => "a start does not notice it, readers of these offsets are told",
+    };
+    if gap.is_open_ended() {
+        return format!(
+            "lost: offsets from {} on (frames from {} on), nobody knows how many: the file has lost its end, at position {} \
+             ({reason}); {then}",
+            gap.from_offset, gap.from_index, gap.from_pos
+        );
+    }
+    let resumes = match gap.to_pos {
+        FilePos(0) => "intact frames resume in a later segment".to_owned(),
+        pos => format!("intact frames resume at position {pos}"),
     };
     format!(
         "lost: offsets {} to {} (frames {} to {}), at position {} ({reason}); {resumes}; {then}",

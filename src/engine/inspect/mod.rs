@@ -2,8 +2,8 @@
 //! rebuild-index | repair DIR`.
 //!
 //! They read with the scan of recovery, so what they say is what a start would find. [`Inspector::dump`],
-//! [`Inspector::verify`] and [`Inspector::losses`] change nothing; [`Inspector::rebuild_index`] writes index files, which
-//! are derived data; [`Inspector::accept`] writes the file that lists accepted losses. Nothing is ever deleted.
+//! [`Inspector::verify`] and [`Inspector::remedies`] change nothing; [`Inspector::rebuild_index`] writes index files, which
+//! are derived data; [`Inspector::apply`] does what a repair has to do. Nothing is ever deleted.
 
 mod dump;
 mod finding;
@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use self::dump::DumpOptions;
 pub use self::finding::{Finding, Severity, ShardName, What};
 pub use self::rebuild::{Outcome, Rebuilt};
-pub use self::repair::Loss;
+pub use self::repair::{Loss, Remedy};
 pub use self::verify::{AtStart, LogSummary, Totals, Verified};
 pub use super::recover::{Damage, Flow, Sight};
 use crate::engine::recover::RecoverError;
@@ -89,7 +89,7 @@ impl<R: Runtime> Inspector<R> {
     pub async fn open(rt: R, path: &Path) -> Result<Self, InspectError> {
         let names = rt.list(path).await.map_err(fail("list", path))?;
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
-        let scope = if has("node") || has("shards") {
+        let scope = if has(names::NODE) || has(names::NODE_COPY) || has("shards") {
             Scope::Data
         } else {
             let group = group_of(&rt, path, &names).await.map_err(fail("read", path))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::finding::{Finding, Severity, ShardName, What};
 use super::{Flow, InspectError, Inspector, LogDir, Scope, Sight};
 use crate::catalog::{Catalog, Command};
+use crate::engine::data_dir;
 use crate::engine::recover::{self, Damage, Depth, Examined, ExaminedSegment};
 use crate::engine::segments::SparseIndex;
 use crate::engine::whole_file;
@@ -151,22 +152,30 @@ impl<R: Runtime> Inspector<R> {
 
     /// The node file, and names at the top that do not belong there.
     async fn verify_top(&self, out: &mut Verified) -> Result<(), InspectError> {
-        let path = names::node_file(&self.path);
-        let what = match whole_file::read(&self.rt, &path).await {
-            Ok(Some(file)) => match NodeFile::decode(&file) {
-                Ok(node) => {
-                    out.node = Some(node);
-                    None
+        let mut find = |path, what| out.findings.push(Finding { group: None, shard: None, path, what });
+        match data_dir::read_nodes(&self.rt, &self.path).await {
+            Ok(found) => {
+                let readable = found.iter().filter_map(|(_, node)| node.as_ref()?.as_ref().ok());
+                out.node = readable.max_by_key(|node| node.term).copied();
+                let other = out.node.is_some();
+                for (name, node) in found {
+                    let what = match node {
+                        Some(Ok(_)) => continue,
+                        Some(Err(error)) => What::NodeFileDamaged { error, other },
+                        // A directory of an older version has no copy yet.
+                        None if name == names::NODE_COPY => continue,
+                        None => What::NodeFileMissing { other },
+                    };
+                    find(self.path.join(name), what);
                 }
-                Err(error) => Some(What::NodeFileDamaged(error)),
-            },
-            Ok(None) => Some(What::NodeFileMissing),
-            Err(error) => Some(What::Unreadable(error.to_string())),
-        };
-        out.findings.extend(what.map(|what| Finding { group: None, shard: None, path, what }));
+            }
+            Err(error) => find(names::node_file(&self.path), What::Unreadable(error.to_string())),
+        }
         for name in self.list_if_there(&self.path).await?.unwrap_or_default() {
             let what = match name.as_str() {
-                "LOCK" | "node" | "catalog" | "shards" | "spare" => continue,
+                "LOCK" | names::NODE | names::NODE_COPY | "catalog" | "shards" | "spare" => continue,
+                "quarantine" => What::SetAside,
+                name if names::is_set_aside(name) => What::SetAside,
                 name if names::is_temporary(name) => What::Temporary,
                 _ => What::Stranger,
             };
@@ -201,7 +210,8 @@ impl<R: Runtime> Inspector<R> {
         }
         for log in logs.iter().filter(|log| log.group != CATALOG_GROUP && catalog.shard(log.group).is_none()) {
             let path = log.path.clone();
-            out.findings.push(Finding { group: Some(log.group), shard: None, path, what: What::ShardUnknown });
+            let what = if catalog.has_made(log.group) { What::ShardUnknown } else { What::ShardForgotten };
+            out.findings.push(Finding { group: Some(log.group), shard: None, path, what });
         }
     }
 
@@ -238,6 +248,8 @@ impl<R: Runtime> Inspector<R> {
         let mut quiet = |_: Sight<'_>| Flow::Continue(());
         let start = recover::examine(&self.rt, *group, path, Depth::Start, None, &mut quiet).await;
         let accepted = recover::read_losses(&self.rt, path).await;
+        // What a snapshot of the catalogue covers is lost to nobody.
+        let covered = if *group == CATALOG_GROUP { Some(self.newest_snapshot(path).await?) } else { None };
         let mut summary = LogSummary {
             log: about.log.clone(),
             shard: about.shard.clone(),
@@ -256,21 +268,28 @@ impl<R: Runtime> Inspector<R> {
                 summary.end = everything.tip.offset;
                 summary.first = everything.segments.first().map_or(summary.end, |found| found.segment.first.offset);
                 let known = accepted.as_deref().unwrap_or_default();
-                summary.at_start = match &accepted {
-                    Err(_) => AtStart::Refuses,
-                    Ok(_) if start.report.damage.iter().any(|damage| !damage.is_among(known)) => {
-                        // The catalogue does not open with a part of its commands missing.
-                        if *group == CATALOG_GROUP { AtStart::Refuses } else { AtStart::Quarantined }
+                summary.at_start = match (&accepted, covered) {
+                    // The catalogue does not open with a part of its commands missing. It looks at no list of losses.
+                    (_, Some(covered)) => {
+                        let damage = &start.report.damage;
+                        let opens =
+                            start.tip.offset >= covered && damage.iter().all(|damage| damage.is_covered(covered));
+                        if opens { AtStart::Opens } else { AtStart::Refuses }
                     }
-                    Ok(_) if start.report.cut => AtStart::Cuts,
-                    Ok(_) => AtStart::Opens,
+                    (Err(_), None) => AtStart::Refuses,
+                    (Ok(_), None) if start.report.damage.iter().any(|damage| !damage.is_among(known)) => {
+                        AtStart::Quarantined
+                    }
+                    (Ok(_), None) if start.report.cut => AtStart::Cuts,
+                    (Ok(_), None) => AtStart::Opens,
                 };
-                compare_losses(&everything, &start, known, &mut whats);
+                compare_losses(&everything, &start, known, covered, &mut whats);
                 leftovers(&everything, &mut whats);
-                for number in &everything.stray_indexes {
-                    let what = self.verify_stray(path, *number, &everything).await;
-                    whats.push((names::index(*number), what));
-                }
+                // One whose segment is missing behind the end is told of as a loss.
+                let is_told =
+                    |number: &&SegmentNumber| everything.report.damage.iter().any(|damage| damage.segment == **number);
+                let strays = everything.stray_indexes.iter().filter(|number| !is_told(number));
+                whats.extend(strays.map(|number| (names::index(*number), What::IndexStray)));
                 for found in &everything.segments {
                     self.verify_index(path, found, &mut whats).await;
                 }
@@ -289,21 +308,6 @@ impl<R: Runtime> Inspector<R> {
         done(&summary);
         out.logs.push(summary);
         Ok(commands)
-    }
-
-    /// An index without a segment: a leftover of what retention removed, or all that is left of the newest segment.
-    async fn verify_stray(&self, dir: &Path, number: SegmentNumber, examined: &Examined<R::Map>) -> What {
-        let group = examined.tip.group;
-        let is_newer = examined.segments.iter().all(|found| found.segment.number < number);
-        match whole_file::read(&self.rt, &dir.join(names::index(number))).await {
-            Ok(Some(file)) if is_newer => match index::decode(&file) {
-                Ok((summary, _)) if summary.group == group && summary.offset > examined.tip.offset => {
-                    What::SegmentMissing { from: summary.first_offset, to: summary.offset }
-                }
-                _ => What::IndexStray,
-            },
-            _ => What::IndexStray,
-        }
     }
 
     /// The index of a segment against what was found in the segment.
@@ -330,6 +334,19 @@ impl<R: Runtime> Inspector<R> {
         }
     }
 
+    /// The offset after the last command in the newest readable snapshot; 0 if there is none.
+    async fn newest_snapshot(&self, dir: &Path) -> Result<Offset, InspectError> {
+        let names = self.list_if_there(dir).await?.unwrap_or_default();
+        for next in names.iter().rev().filter_map(|name| names::parse_snapshot(name)) {
+            if let Ok(Some(file)) = whole_file::read(&self.rt, &dir.join(names::snapshot(next))).await
+                && Catalog::decode_snapshot(&file).is_ok()
+            {
+                return Ok(Offset(next));
+            }
+        }
+        Ok(Offset(0))
+    }
+
     /// The snapshots, and the commands behind the newest readable one. Gives the state as far as it can be told.
     async fn verify_catalog(
         &self,
@@ -342,6 +359,12 @@ impl<R: Runtime> Inspector<R> {
         };
         let end = out.logs.last().map_or(Offset(0), |log| log.end);
         let names = self.list_if_there(dir).await?.unwrap_or_default();
+        if names.iter().any(|name| name == names::BEGUN_ANEW) {
+            find(dir.join(names::BEGUN_ANEW), What::HalfRepaired);
+        }
+        for name in names.iter().filter(|name| names::is_set_aside(name)) {
+            find(dir.join(name), What::SetAside);
+        }
         let mut state = (Catalog::new(), Offset(0));
         for next in names.iter().filter_map(|name| names::parse_snapshot(name)) {
             let path = dir.join(names::snapshot(next));
@@ -407,6 +430,7 @@ fn look(group: GroupId, sight: &Sight<'_>, whats: &mut Vec<(String, What)>) {
         Sight::Stop { segment, pos, verdict: Verdict::Cut, .. } => {
             whats.push((names::segment(*segment), What::Unfinished { pos: *pos }));
         }
+        Sight::Padding { segment, pos } => whats.push((names::segment(*segment), What::Padding { pos: *pos })),
         // Losses are told of once they are compared with those a start finds.
         Sight::Stop { .. } | Sight::Frame { .. } => {}
     }
@@ -439,9 +463,16 @@ fn compare_losses<M>(
     everything: &Examined<M>,
     start: &Examined<M>,
     accepted: &[Damage],
+    covered: Option<Offset>,
     whats: &mut Vec<(String, What)>,
 ) {
     for (damage, reason) in everything.report.damage.iter().zip(&everything.reasons) {
+        if let Some(covered) = covered {
+            let is_covered = damage.is_covered(covered);
+            let what = if is_covered { What::Covered(*damage) } else { What::Uncovered(*damage) };
+            whats.push((names::segment(damage.segment), what));
+            continue;
+        }
         let what = What::Lost {
             segment: damage.segment,
             gap: damage.gap,

@@ -1,11 +1,13 @@
 //! The scan of a log's segments: reads, judges by `log::recovery`, takes notes.
 
+mod missing;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::again::{Doubt, Doubtful, write_again};
-use super::{Damage, Depth, Flow, Report, Segments, Sight, encode_producers};
+use super::{Damage, Depth, Flow, Listed, Report, Segments, Sight, encode_producers};
 use crate::codec::Reader;
 use crate::engine::segments::{Segment, SparseIndex, summary_tip};
 use crate::engine::whole_file;
@@ -47,6 +49,8 @@ pub(super) struct Scan<'a, R: Runtime> {
     group: GroupId,
     how: How<'a>,
     numbers: Vec<SegmentNumber>,
+    /// Numbers of indexes that have no segment.
+    strays: Vec<SegmentNumber>,
     trust: Trust,
     halted: bool,
     /// Whether the table of producers is the one the log had here: it is from the first frame on, and behind an index.
@@ -105,8 +109,9 @@ struct Sighting {
 }
 
 impl<'a, R: Runtime> Scan<'a, R> {
-    /// A scan of the segments `numbers`, which are in order.
-    pub(super) fn new(rt: R, group: GroupId, dir: &Path, numbers: Vec<SegmentNumber>, how: How<'a>) -> Self {
+    /// A scan of the segments in `listed`, which are in order.
+    pub(super) fn new(rt: R, group: GroupId, dir: &Path, listed: &Listed, how: How<'a>) -> Self {
+        let (numbers, strays) = (listed.segments.clone(), listed.stray_indexes());
         let from_the_beginning = numbers.first().is_none_or(|first| *first == 0);
         let report = Report { segments: numbers.len(), ..Report::default() };
         Self {
@@ -115,6 +120,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
             group,
             how,
             numbers,
+            strays,
             trust: if from_the_beginning { Trust::Chain } else { Trust::Oldest },
             halted: false,
             producers_known: from_the_beginning,
@@ -133,6 +139,9 @@ impl<'a, R: Runtime> Scan<'a, R> {
         let mut at = 0;
         while at < self.numbers.len() && !self.halted {
             at = self.segment(at).await?;
+        }
+        if !self.halted {
+            self.missing_newest().await?;
         }
         if matches!(self.how, How::Open) {
             self.tidy_end().await?;
@@ -195,6 +204,11 @@ impl<'a, R: Runtime> Scan<'a, R> {
                 self.keep(file, segment).await?;
                 return Ok(next);
             }
+            if let Some(next) = self.continues_behind(&file, stopped.pos).await? {
+                self.see(Sight::Padding { segment: number, pos: FilePos(stopped.pos) });
+                pos = next;
+                continue;
+            }
             let (beyond, resume) = self.look_beyond(at, &file, &stopped, len).await?;
             if let Some(Resume::Inside(later)) = resume
                 && beyond == Beyond::Proven
@@ -204,6 +218,17 @@ impl<'a, R: Runtime> Scan<'a, R> {
                 return Ok(later);
             }
             let verdict = recovery::verdict(&stopped.stop, beyond);
+            if verdict != Verdict::Damage
+                && let Some((short, at)) = self.cut_short(at, &stopped, len, header.capacity).await?
+            {
+                self.see(Sight::Stop { segment: short, pos: at, stop: &stopped.stop, verdict: Verdict::Damage });
+                let gap = open_ended(&self.tip, at);
+                self.lost(Damage { segment: short, gap }, Some(stopped.stop));
+                segment.gaps.push(gap);
+                segment.sealed = true;
+                self.keep(file, segment).await?;
+                return Ok(self.numbers.len());
+            }
             self.see(Sight::Stop { segment: number, pos: FilePos(stopped.pos), stop: &stopped.stop, verdict });
             match verdict {
                 Verdict::End => {
@@ -576,6 +601,18 @@ impl<'a, R: Runtime> Scan<'a, R> {
             self.rt.remove(&self.dir.join(names::segment(number))).await?;
         }
         self.rt.sync_dir(&self.dir).await
+    }
+}
+
+/// A loss from the tip on, nobody knows of how much.
+const fn open_ended(tip: &Tip, pos: FilePos) -> Gap {
+    Gap {
+        from_index: tip.index,
+        from_offset: tip.offset,
+        to_index: tip.index,
+        to_offset: tip.offset,
+        from_pos: pos,
+        to_pos: FilePos(0),
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::engine::read::ReadError;
 use crate::engine::testing::{GROUP, Machine, Node, log_dir};
+use crate::format::frame::Kind;
 use crate::format::segment::FRAMES_AT;
 use crate::limits::BLOCK_BYTES;
 use crate::shard::admission::PutRefusal;
@@ -91,6 +92,29 @@ fn a_damaged_first_frame_is_no_unused_segment() {
             read_from(&machine, &node, 0),
             Err(ReadError::Damaged { from, resume, segment: 1, pos: FRAMES_AT }) if from == gap.from_offset && resume == gap.to_offset
         ));
+    }
+}
+
+/// Goal: padding holds nothing, so damage to it costs nothing: the flush behind it, the last one and without a word after it, stays.
+#[test]
+fn damaged_padding_costs_nothing() {
+    // The pad's header, its body, the record's length chosen so that the pad fills a whole block more.
+    for (seed, len, in_pad) in [(30, 500, 70), (31, 500, 300), (32, 3_700, 20), (33, 3_700, 3_000)] {
+        let machine = Machine::new(seed);
+        let node = machine.start();
+        machine.sim.block_on(async {
+            for number in 0..2 {
+                node.put(number, len).await;
+            }
+        });
+        machine.kill(node);
+        let pads = positions(&machine).into_iter().filter(|(.., header)| header.kind == Kind::Pad);
+        let pads: Vec<_> = pads.map(|(_, pos, _)| pos).collect();
+        assert_eq!(pads.len(), 2, "nothing was written behind the last put");
+        machine.flip("0000000000.seg", pads[0] + in_pad);
+        let node = machine.start();
+        assert_eq!((node.report.damage.len(), node.report.cut), (0, false), "seed {seed}");
+        assert_eq!(read_from(&machine, &node, 0).unwrap(), all(0..2), "seed {seed}");
     }
 }
 
