@@ -3,8 +3,9 @@
 //! `MILLSTREAM_SIM_SWEEP=Node:Kill:17` at one.
 #![cfg(feature = "sim")]
 
+use millstream::sim::workload::rot::{Ending, Image};
 use millstream::sim::workload::sweep::{self, How, Scenario};
-use millstream::sim::workload::{damage, decay, live, logs, node, values};
+use millstream::sim::workload::{damage, decay, live, logs, node, rot, values};
 
 /// Points at which each scenario of the sweep is ended, unless the environment says otherwise.
 const SWEEP_POINTS: u64 = 60;
@@ -98,4 +99,26 @@ fn sweep() {
             }
         }
     }
+}
+
+/// Goal: whatever is spoilt of a data directory, one byte or a whole file, the node serves what is intact, hands out nothing wrong,
+/// says what is lost and where, and after a repair it goes on. `MILLSTREAM_ROT=N` tries one case in N instead of a few; 1 is
+/// every byte and every length.
+#[test]
+fn rot() {
+    let every = variable("MILLSTREAM_ROT").map_or(701, |text| text.parse().expect("a number"));
+    let mut failed = Vec::new();
+    for ending in [Ending::Stopped, Ending::Killed] {
+        let image = Image::new(ending);
+        let cases = rot::cases(&image);
+        let mut summary = rot::Summary::default();
+        for case in cases.iter().skip(cases.len() % every).step_by(every) {
+            // All of them, whatever becomes of one.
+            let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rot::run(&image, case, &mut summary)));
+            failed.extend(tried.is_err().then(|| format!("{ending:?}, {case}")));
+        }
+        println!("rot, {ending:?}, of {} cases: {summary:?}", cases.len());
+        assert!(summary.quarantined > 0 && summary.noticed > summary.cases / 2, "{summary:?}");
+    }
+    assert!(failed.is_empty(), "{} cases failed: {failed:#?}", failed.len());
 }

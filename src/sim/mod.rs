@@ -44,6 +44,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod copy;
 mod core;
 pub mod disk;
 mod executor;

@@ -398,8 +398,13 @@ impl Disk {
 
     /// Stores a durable file, and the directories it needs.
     pub(crate) fn put(&mut self, path: &Path, contents: &[u8]) -> io::Result<()> {
+        self.put_state(path, FileState::durable(contents))
+    }
+
+    /// Stores a file as it is, and the directories it needs.
+    pub(crate) fn put_state(&mut self, path: &Path, state: FileState) -> io::Result<()> {
         self.put_dir(path.parent().unwrap_or_else(|| Path::new("")))?;
-        let file = self.new_file(FileState::durable(contents));
+        let file = self.new_file(state);
         let (dir, name) = parent_of(&self.root, path)?;
         self.space.book(0, file.state.borrow().visible().used_blocks());
         dir.add(name, &Node::File(file), &self.space);

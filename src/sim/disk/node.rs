@@ -88,8 +88,19 @@ impl Extent {
 impl FileState {
     /// A file whose contents are durable.
     pub(crate) fn durable(contents: &[u8]) -> Self {
-        let image = Image::of(contents);
+        Self::of(Image::of(contents))
+    }
+
+    /// A file with these durable contents.
+    pub(crate) fn of(image: Image) -> Self {
         Self { visible: image.clone(), durable: image, ..Self::default() }
+    }
+
+    /// Changes what is stored, durably. Nothing may be under way.
+    pub(crate) fn alter(&mut self, change: impl FnOnce(&mut Image)) {
+        change(&mut self.visible);
+        self.durable = self.visible.clone();
+        self.changes.clear();
     }
 
     /// What can be read now.

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`logs`] | shards and logs of one worker | kills, power failures, disk errors | [`log_oracle`]: strict, it knows the order |
 //! | [`damage`] | the same, closed | flipped bits and zeroed blocks in durable bytes | [`damage`] |
+//! | [`rot`] | a whole node that was stopped or killed | one file spoilt in one place: every byte, every length | [`rot`] |
 //! | [`node`] | a whole node with clients | kills, power failures, stops, broken connections, [`troubles`] | [`shard_oracle`] |
 //! | [`live`] | a whole node whose streams are resharded, moved, deleted | the same | [`live`] |
 //! | [`values`] | a whole node whose stored values and leases are fought for | the same, holders that pause | [`values`] |
@@ -22,6 +23,7 @@ pub mod logs;
 mod machine;
 pub mod native;
 pub mod node;
+pub mod rot;
 pub mod shard_oracle;
 pub mod sweep;
 pub mod troubles;
