@@ -42,9 +42,23 @@ model:
     tests/clients/install python
     target/clients/venv/bin/python tools/kinesis-model/generate.py
 
-# Bytes of strangers, guided by coverage: each target for SECONDS. Needs cargo-fuzz; the compiler is told that it may be unstable.
-fuzz SECONDS="60":
-    for target in $(cd fuzz && cargo fuzz list); do RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" -- -max_total_time={{SECONDS}} -max_len=4096 || exit 1; done
+# Bytes of strangers and of disks, guided by coverage: each target, or those named, for SECONDS. Installs cargo-fuzz if it is missing.
+fuzz SECONDS="60" *TARGETS:
+    fuzz/run {{SECONDS}} {{TARGETS}}
+
+# Every byte of a node's files spoilt in turn, and every length: one case in EVERY. All of them take hours: best with --release.
+rot EVERY="20":
+    MILLSTREAM_ROT={{EVERY}} cargo test --locked --release --test simulation rot -- --nocapture
+
+# The decisions under Miri, which finds what safe code cannot do wrong and unsafe code can. Needs a nightly toolchain with miri.
+miri:
+    PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test -p millstream --lib --no-default-features --features kinesis -- \
+        codec:: format:: log:: protocol:: shard:: catalog::
+
+# The tests under the address and the leak sanitizer: the shell's unsafe code most of all.
+asan:
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test -p millstream --locked --target x86_64-unknown-linux-gnu --target-dir target/asan \
+        --lib --test edge --test http --test simulation
 
 # The small operations, one bench each. One alone: cargo bench --bench frame
 bench *ARGS:

@@ -30,7 +30,7 @@ pub mod server;
 
 pub mod client;
 
-#[cfg(feature = "cli")]
+#[cfg(feature = "config")]
 pub mod config;
 
 #[cfg(feature = "cli")]
