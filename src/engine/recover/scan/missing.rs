@@ -12,7 +12,7 @@ use super::{Damage, Scan, Stopped};
 use crate::engine::segments::summary_tip;
 use crate::engine::whole_file;
 use crate::format::block_up;
-use crate::format::frame::FrameError;
+use crate::format::frame::{FrameError, HEADER_BYTES};
 use crate::format::index::{self, Gap};
 use crate::format::names::{self, SegmentNumber};
 use crate::format::segment::{FRAMES_AT, SegmentHeader};
@@ -55,7 +55,13 @@ impl<R: Runtime> Scan<'_, R> {
         len: u64,
         capacity: u64,
     ) -> io::Result<Option<(SegmentNumber, FilePos)>> {
-        let ends_here = matches!(stopped.stop, Stop::NoFrame(FrameError::Truncated { .. }));
+        // The next flush begins on a block behind what is here: if that is beyond the file, too, it tells nothing.
+        let behind = match &stopped.stop {
+            Stop::TornBody(header) => stopped.pos + header.frame_bytes() as u64,
+            Stop::NoFrame(_) | Stop::Stranger(_) => stopped.pos,
+        };
+        let ends_here = matches!(stopped.stop, Stop::NoFrame(FrameError::Truncated { .. }))
+            || block_up(behind) + HEADER_BYTES as u64 > len;
         if ends_here && (len < capacity || !is_capacity(capacity)) {
             return Ok(Some((self.numbers[at], FilePos(stopped.pos))));
         }
