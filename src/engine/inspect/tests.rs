@@ -8,7 +8,7 @@ use crate::format::frame::{FrameHeader, Kind};
 use crate::format::record::Records;
 use crate::format::segment::FRAMES_AT;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::Reactor;
+use crate::runtime::{Reactor, Runtime};
 use crate::shard::admission::PutRefusal;
 use crate::sim::SimRuntime;
 use crate::types::Offset;
@@ -440,6 +440,8 @@ fn a_data_directory_is_verified_as_a_whole() {
     let machine = Machine::new(13);
     let node = machine.start();
     machine.sim.block_on(async {
+        // A shard's directory comes after the command that makes it.
+        node.rt.remove_dir(&log_dir()).await.unwrap();
         let (catalog, _) = CatalogLog::open(std::rc::Rc::clone(&node.env)).await.unwrap();
         let create = CreateStream {
             name: "orders".to_owned(),
@@ -453,6 +455,8 @@ fn a_data_directory_is_verified_as_a_whole() {
         catalog.propose(&Command::ActivateStream { stream: StreamId(1) }).await.unwrap();
         catalog.stop().await;
         catalog.propose(&Command::DeleteStream { stream: StreamId(1), enforce: false }).await.unwrap_err();
+        node.rt.create_dir(&log_dir()).await.unwrap();
+        node.rt.sync_dir("/data/shards".as_ref()).await.unwrap();
     });
     put_all(&machine, &node, 0..3);
     machine.stop(node);

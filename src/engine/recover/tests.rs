@@ -99,7 +99,7 @@ fn a_damaged_first_frame_is_no_unused_segment() {
 #[test]
 fn damaged_padding_costs_nothing() {
     // The pad's header, its body, the record's length chosen so that the pad fills a whole block more.
-    for (seed, len, in_pad) in [(30, 500, 70), (31, 500, 300), (32, 3_700, 20), (33, 3_700, 3_000)] {
+    for (seed, len, in_pad) in [(30, 500, 70), (31, 500, 300), (32, 3_750, 20), (33, 3_750, 3_000)] {
         let machine = Machine::new(seed);
         let node = machine.start();
         machine.sim.block_on(async {

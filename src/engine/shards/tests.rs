@@ -219,7 +219,7 @@ fn a_shard_moves_under_traffic() {
 #[test]
 fn freeing_survives_crashes() {
     let mut half_way = 0;
-    for seed in 0..10_u64 {
+    for seed in 0..20_u64 {
         let machine = machine(50 + seed);
         let node = machine.start(1, Tuning::default());
         let other = GroupId(17);
