@@ -47,12 +47,12 @@ impl Blanking {
     /// What to overwrite with zeros now, if anything: `end` is where the next frame goes, and nothing is being written behind
     /// it; `flush_bytes` is the usual size of a flush. To be followed by [`Blanking::done`].
     pub fn next(&mut self, end: u64, capacity: u64, flush_bytes: u64) -> Option<Range<u64>> {
-        if flush_bytes > FLUSH_BYTES_MAX || self.under_way.is_some() || self.to >= capacity {
+        let from = self.to.max(end);
+        if flush_bytes > FLUSH_BYTES_MAX || self.under_way.is_some() || from >= capacity {
             return None;
         }
         // A segment with little in it, as one of ten thousand quiet shards has, gets little.
         let step = (end / 2).clamp(2 * flush_bytes, STEP_BYTES_MAX).next_multiple_of(BLOCK_BYTES as u64);
-        let from = self.to.max(end);
         if from - end > step / 2 {
             return None;
         }
@@ -144,6 +144,17 @@ mod tests {
         failed.done(Some(false));
         assert_eq!(failed.next(BLOCK, CAPACITY, BLOCK), None);
         assert!(failed.is_clear(&(0..CAPACITY)));
+    }
+
+    /// Goal: wherever the writer stands, up to the very end of the segment, what is handed out is whole blocks of it, and some.
+    #[test]
+    fn no_zeros_are_not_handed_out() {
+        for (to, end) in (1..=CAPACITY / BLOCK).flat_map(|to| [(to, CAPACITY), (to, CAPACITY - BLOCK), (to, to * BLOCK)]) {
+            if let Some(range) = Blanking::from(to * BLOCK).next(end, CAPACITY, BLOCK) {
+                let len = range.end.checked_sub(range.start).expect("forwards");
+                assert!(len > 0 && len % BLOCK == 0 && range.end <= CAPACITY, "{range:?} at {end}");
+            }
+        }
     }
 
     /// Goal: zeros that were not tried are handed out again.
