@@ -78,6 +78,7 @@ fn each_invalid_value_has_its_message() {
         ("tail_cache", "12 parsecs", "is not a size; write it like"),
         ("tail_cache", "99999999999TiB", "is not a size"),
         ("tail_cache", "-1", "is not a size"),
+        ("answers_max", "much", "is not a size"),
         ("stream_retention", "soon", "is not a time; write hours like 24h or days like 7d"),
         ("stream_retention", "23h", "is out of range; a retention is 24h to 8760h"),
         ("stream_retention", "366d", "is out of range"),

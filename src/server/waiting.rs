@@ -224,8 +224,8 @@ mod tests {
         quick.hold(MIB);
         assert_eq!(*world.given_up.borrow(), [0, 1], "four too many waited");
         // They have not let go yet: that is no reason to give up more.
-        quick.hold(1);
         quick.let_go(1);
+        quick.hold(1);
         assert_eq!(*world.given_up.borrow(), [0, 1]);
         drop(slow);
         assert_eq!((world.waiting.held.get(), world.waiting.leaving.get()), (4 * MIB, 0));

@@ -540,7 +540,7 @@ fn damaged_shards_stay() {
     let dir = format!("/shards/{:016x}/", group.0);
     let files = world.sim.files(world.node);
     let (path, _) = files.iter().filter(|(path, _)| path.contains(&dir)).max_by_key(|(_, bytes)| *bytes).unwrap();
-    world.sim.flip_bit(world.node, path, 15_000, 3).unwrap();
+    world.sim.flip_bit(world.node, path, 10_000, 3).unwrap();
     world.start();
     world.sim.block_on(async {
         for addr in world.ports() {
@@ -577,7 +577,7 @@ fn damage_found_later_is_known_to_all() {
             let files = world.sim.files(world.node);
             let (path, _) =
                 files.iter().filter(|(path, _)| path.contains(&dir)).max_by_key(|(_, bytes)| *bytes).unwrap();
-            world.sim.flip_bit(world.node, path, 15_000, 3).unwrap();
+            world.sim.flip_bit(world.node, path, 10_000, 3).unwrap();
             if is_moved {
                 let to = (shard.worker.0 + 1) % 3;
                 conn.call(&moved("s", 0, to), &[]).await.answer::<MoveShard<'_>>().unwrap().unwrap();

@@ -355,13 +355,15 @@ impl World {
 }
 
 /// What a node says whose disk errs.
-const DISK_ERRORS: [ErrorCode; 6] = [
+const DISK_ERRORS: [ErrorCode; 7] = [
     ErrorCode::LogFailed,
     ErrorCode::ShardOverloaded,
     ErrorCode::WorkerOverloaded,
     ErrorCode::WrongShardMap,
     ErrorCode::Internal,
     ErrorCode::ShardQuarantined,
+    // A change that is in force and could not be carried out yet.
+    ErrorCode::Timeout,
 ];
 
 impl World {

@@ -97,7 +97,7 @@ fn missing_syncs_are_noticed() {
 #[test]
 fn missing_steps_of_reshards_and_moves_are_noticed() {
     for step in [Step::HoldParents, Step::StoreReshard, Step::DrainBeforeMove] {
-        let caught = (0..10).find(|seed| {
+        let caught = (0..60).find(|seed| {
             let plan = Plan { left_out: Some(step), troubles: Troubles::NONE, ..Plan::draw(*seed) };
             catch_unwind(AssertUnwindSafe(|| run_plan(*seed, plan))).is_err()
         });

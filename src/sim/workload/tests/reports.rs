@@ -120,7 +120,8 @@ fn a_late_write_hits_nothing_redpanda_16105() {
         let machine = Machine::new(seed);
         let node = machine.start();
         let kept = machine.sim.block_on(async {
-            node.put(0, 100).await;
+            // Large: among flushes of this size no zeros are written, and the writes below are those of frames.
+            node.put(0, LARGE).await;
             inject(&machine, DiskOp::Sync, ".seg", 0, Fault::SlowUs(5_000));
             let mut before = Box::pin(node.put(1, 100));
             assert!(poll_once(&mut before).await.is_none());

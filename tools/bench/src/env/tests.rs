@@ -125,7 +125,7 @@ fn this_machine() {
 fn detection_leaves_nothing_out() {
     let server = ([127, 0, 0, 1], 1).into();
     let found = detect(server, None, Some(std::process::id()));
-    assert_eq!((found.facts.len(), found.storage.len(), found.placement.len()), (11, 6, 3));
+    assert_eq!((found.facts.len(), found.storage.len(), found.placement.len()), (12, 6, 3));
     assert!(found.storage.iter().all(|(name, fact)| name.starts_with("disk_") && fact == UNKNOWN));
     assert_eq!(found.placement["client_cpus"], found.placement["server_cpus"], "both are this process");
     let here = detect(server, Some(&std::env::current_dir().unwrap()), None);
