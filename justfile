@@ -31,6 +31,12 @@ faults CUTS="100" KILLS="300":
     MILLSTREAM_CUTS={{CUTS}} cargo test --locked --test faults -- --nocapture --test-threads=1
     MILLSTREAM_KILLS={{KILLS}} cargo test --locked --test sigkill -- --nocapture
 
+# Load that hurts: 10,000 connections of all bad kinds beside well-behaved ones, and days of retention in minutes. Needs Debian's faketime.
+hurt:
+    cargo build --workspace --release --locked
+    tests/hurt/abuse.py target/release/millstream target/release/millstream-bench
+    tests/hurt/soak.py target/release/millstream target/release/millstream-bench
+
 # Real clients against the node: AWS SDKs, CLI, KCL, KPL; `just clients boto3` for one. Installs what is missing.
 clients *NAMES:
     tests/clients/install
