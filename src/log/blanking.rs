@@ -149,7 +149,9 @@ mod tests {
     /// Goal: wherever the writer stands, up to the very end of the segment, what is handed out is whole blocks of it, and some.
     #[test]
     fn no_zeros_are_not_handed_out() {
-        for (to, end) in (1..=CAPACITY / BLOCK).flat_map(|to| [(to, CAPACITY), (to, CAPACITY - BLOCK), (to, to * BLOCK)]) {
+        for (to, end) in
+            (1..=CAPACITY / BLOCK).flat_map(|to| [(to, CAPACITY), (to, CAPACITY - BLOCK), (to, to * BLOCK)])
+        {
             if let Some(range) = Blanking::from(to * BLOCK).next(end, CAPACITY, BLOCK) {
                 let len = range.end.checked_sub(range.start).expect("forwards");
                 assert!(len > 0 && len % BLOCK == 0 && range.end <= CAPACITY, "{range:?} at {end}");

@@ -345,4 +345,3 @@ impl<R: Runtime> Outbox<R> {
         }
     }
 }
-

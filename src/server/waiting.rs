@@ -2,7 +2,7 @@
 //! where it sends; with thousands of connections whose clients read a few bytes now and then, that is no bound worth the name.
 //!
 //! Beyond a limit ([`WORKER_ANSWERS_BYTES_MAX`](crate::limits::WORKER_ANSWERS_BYTES_MAX) unless the operator sets another) the connection whose client has been slow for longest is given up, then the next. *Slow* is who
-//! takes less than [`PROGRESS_BYTES`] in [`SLOW_CLIENT_US`] while more than [`LISTED_BYTES`] wait for it: whoever reads at all
+//! takes less than [`PROGRESS_BYTES`] in [`SLOW_CLIENT_US`] while 64 KiB and more wait for it: whoever reads at all
 //! like a client of today is never among them. So what is held is bounded by the limit and what a worker can produce in that time.
 //!
 //! Costs two additions per answer; only a connection for which much waits is on the list.
@@ -78,7 +78,8 @@ impl Waiting {
         let now = (self.now)();
         while self.held.get() - self.leaving.get() > self.most {
             let slowest = self.listed.borrow().first_key_value().map(|(place, state)| (*place, state.upgrade()));
-            let Some(((since, key), state)) = slowest.filter(|((since, _), _)| now.since(*since) >= SLOW_CLIENT_US) else {
+            let Some(((since, key), state)) = slowest.filter(|((since, _), _)| now.since(*since) >= SLOW_CLIENT_US)
+            else {
                 return;
             };
             self.listed.borrow_mut().remove(&(since, key));
@@ -86,7 +87,10 @@ impl Waiting {
                 state.listed.set(None);
                 state.is_leaving.set(true);
                 self.leaving.set(self.leaving.get() + state.held.get());
-                tracing::debug!(bytes = state.held.get(), "memory is short: a client that reads slowly is disconnected");
+                tracing::debug!(
+                    bytes = state.held.get(),
+                    "memory is short: a client that reads slowly is disconnected"
+                );
                 if let Some(give_up) = &*state.give_up.borrow() {
                     give_up();
                 }

@@ -53,7 +53,9 @@ fn a_full_disk_without_a_reserve_is_the_reason() {
     sim.kill(host);
     fill(&sim, host);
     match begin(&sim, host) {
-        Err(OpenError::Io { what: "write the node file in", error, .. }) => assert_eq!(error.kind(), io::ErrorKind::StorageFull),
+        Err(OpenError::Io { what: "write the node file in", error, .. }) => {
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull)
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -180,7 +180,9 @@ impl<R: Runtime> Log<R> {
         let written = async { self.file(number).await?.write_at(&zeros, range.start).await };
         written
             .await
-            .inspect_err(|error| tracing::warn!(group = %self.group, segment = number, %error, "could not blank a segment"))
+            .inspect_err(
+                |error| tracing::warn!(group = %self.group, segment = number, %error, "could not blank a segment"),
+            )
             .is_ok()
     }
 

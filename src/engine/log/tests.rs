@@ -62,8 +62,7 @@ fn late_zeros_meet_no_frames() {
 fn zeros_that_fail_are_done_without() {
     let machine = Machine::new(1);
     let node = machine.start();
-    let fault =
-        Injection { op: DiskOp::Write, path_contains: String::new(), skip: 2, times: 1, fault: Fault::Eio };
+    let fault = Injection { op: DiskOp::Write, path_contains: String::new(), skip: 2, times: 1, fault: Fault::Eio };
     machine.sim.inject(machine.host, fault);
     machine.sim.block_on(async {
         for number in 0..20 {

@@ -10,7 +10,7 @@
 //! | stalls | one worker's thread stands still, while its disk and network go on |
 //! | network | partitions; cut connections whose last bytes arrive late, when they were sent again already |
 //!
-//! They begin when the node is ready, or with its start; they end before it is asked whether it goes on ([`Troubles::end`]).
+//! They begin when the node is ready, or with its start; they end before it is asked whether it goes on.
 //!
 //! Misdirected writes and decaying bits are not among them: they take back what was acknowledged, which a checker of
 //! promises must not excuse. They are the matter of [`super::decay`].
