@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::{Node, Process, free_port, run, scratch, serve};
 
 /// What is done to a file: to its bytes, or `None` to remove it.
-type Spoil = fn(&mut Vec<u8>) -> Option<()>;
+type Spoil = Option<fn(&mut Vec<u8>)>;
 
 const RECORDS: usize = 12;
 
@@ -91,8 +91,11 @@ fn check(base: &Path, place: &str, what: &str, spoil: Spoil) {
     copy(base, &data);
     let file = find(&data, place);
     let mut bytes = fs::read(&file).expect("readable");
-    match spoil(&mut bytes) {
-        Some(()) => fs::write(&file, &bytes).expect("writable"),
+    match spoil {
+        Some(spoil) => {
+            spoil(&mut bytes);
+            fs::write(&file, &bytes).expect("writable");
+        }
         None => fs::remove_file(&file).expect("it is there"),
     }
     let about = format!("{place}, {what}");
@@ -136,27 +139,30 @@ fn one_spoilt_file_is_contained_and_repaired() {
     fs::create_dir(&base).expect("a writable tree");
     fill(&base);
     let cases: [(&str, &str, Spoil); 17] = [
-        ("shards/.seg", "a byte of a record", |bytes| {
-            let at = bytes.windows(9).position(|window| window == b"record-03")?;
-            bytes[at + 15] ^= 4;
-            Some(())
-        }),
-        ("shards/.seg", "a byte of the first block", |bytes| Some(bytes[30] ^= 1)),
-        ("shards/.seg", "a byte of the first frame", |bytes| Some(bytes[4_096 + 60] = 0xff)),
-        ("shards/.seg", "a sector", |bytes| Some(bytes[8_192..8_704].fill(0))),
-        ("shards/.seg", "a block", |bytes| Some(bytes[12_288..16_384].fill(0))),
-        ("shards/.seg", "cut short in the middle", |bytes| Some(bytes.truncate(17_000))),
-        ("shards/.seg", "cut short to nothing", |bytes| Some(bytes.clear())),
-        ("shards/.seg", "longer", |bytes| Some(bytes.extend([7; 5_000]))),
-        ("catalog/0000000000.seg", "a byte", |bytes| Some(bytes[4_096 + 200] ^= 1)),
-        ("catalog/0000000000.seg", "cut short", |bytes| Some(bytes.truncate(9_000))),
-        ("catalog/0000000000.seg", "gone", |_| None),
-        ("catalog/", "a byte of a snapshot", |bytes| Some(bytes[60] ^= 1)),
-        ("node", "a byte", |bytes| Some(bytes[25] ^= 1)),
-        ("node", "empty", |bytes| Some(bytes.clear())),
-        ("node", "gone", |_| None),
-        ("node.copy", "a byte", |bytes| Some(bytes[40] ^= 0x80)),
-        ("node.copy", "gone", |_| None),
+        (
+            "shards/.seg",
+            "a byte of a record",
+            Some(|bytes| {
+                let at = bytes.windows(9).position(|window| window == b"record-03").expect("it is in there");
+                bytes[at + 15] ^= 4;
+            }),
+        ),
+        ("shards/.seg", "a byte of the first block", Some(|bytes| bytes[30] ^= 1)),
+        ("shards/.seg", "a byte of the first frame", Some(|bytes| bytes[4_096 + 60] = 0xff)),
+        ("shards/.seg", "a sector", Some(|bytes| bytes[8_192..8_704].fill(0))),
+        ("shards/.seg", "a block", Some(|bytes| bytes[12_288..16_384].fill(0))),
+        ("shards/.seg", "cut short in the middle", Some(|bytes| bytes.truncate(17_000))),
+        ("shards/.seg", "cut short to nothing", Some(|bytes| bytes.clear())),
+        ("shards/.seg", "longer", Some(|bytes| bytes.extend([7; 5_000]))),
+        ("catalog/0000000000.seg", "a byte", Some(|bytes| bytes[4_096 + 200] ^= 1)),
+        ("catalog/0000000000.seg", "cut short", Some(|bytes| bytes.truncate(9_000))),
+        ("catalog/0000000000.seg", "gone", None),
+        ("catalog/", "a byte of a snapshot", Some(|bytes| bytes[60] ^= 1)),
+        ("node", "a byte", Some(|bytes| bytes[25] ^= 1)),
+        ("node", "empty", Some(|bytes| bytes.clear())),
+        ("node", "gone", None),
+        ("node.copy", "a byte", Some(|bytes| bytes[40] ^= 0x80)),
+        ("node.copy", "gone", None),
     ];
     for (place, what, spoil) in cases {
         check(&base, place, what, spoil);

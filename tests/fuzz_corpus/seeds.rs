@@ -219,7 +219,6 @@ fn answers() -> Vec<Vec<u8>> {
         .encode(out)
     });
     add(30, &|out| ErrorAnswer::new(ErrorCode::DataLost).message("gone").encode(out));
-    drop(add);
     all
 }
 

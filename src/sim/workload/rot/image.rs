@@ -156,11 +156,14 @@ pub(super) async fn put(
     answer.map(|answer| answer.base_offset.0).map_err(|error| error.message.into_owned())
 }
 
+/// Batches, each as the lengths of its records.
+type Batches = &'static [&'static [usize]];
+
 /// A batch of which eight fill a segment.
 const LARGE: &[usize] = &[130_000];
 
-/// The batches that are put to each shard, by stream: before the restart and after it. Each is the lengths of its records.
-const BATCHES: [(&str, u32, &[&[usize]], &[&[usize]]); 4] = [
+/// The batches that are put to each shard, by stream: before the restart and after it.
+const BATCHES: [(&str, u32, Batches, Batches); 4] = [
     // Small batches in two shards.
     ("alpha", 2, &[&[40], &[300, 20]], &[&[90, 10, 700]]),
     // Two segments and an index.
