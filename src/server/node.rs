@@ -561,6 +561,7 @@ async fn watch<R: Runtime>(worker: Rc<Worker<R>>) {
         }
         look_at_disk(&worker).await;
         report_connections(&worker);
+        worker.waiting.make_room();
         for group in worker.shards.reopen_dead().await {
             worker.quarantine(group).await;
         }

@@ -73,8 +73,9 @@ impl Waiting {
         }))
     }
 
-    /// Gives up slow connections until little enough waits, or nobody else is slow.
-    fn make_room(&self) {
+    /// Gives up slow connections until little enough waits, or nobody else is slow. Called when more is to wait; to be called once in
+    /// a while, too, for when nothing more comes and time makes slow clients of those there are.
+    pub fn make_room(&self) {
         let now = (self.now)();
         while self.held.get() - self.leaving.get() > self.most {
             let slowest = self.listed.borrow().first_key_value().map(|(place, state)| (*place, state.upgrade()));
@@ -233,6 +234,19 @@ mod tests {
         assert_eq!(*world.given_up.borrow(), [0, 1]);
         drop(slow);
         assert_eq!((world.waiting.held.get(), world.waiting.leaving.get()), (4 * MIB, 0));
+    }
+
+    /// Goal: what came too fast for anybody to be slow yet is looked at again when it is time, without another answer.
+    #[test]
+    fn time_makes_room() {
+        let world = World::new();
+        let crowd: Vec<_> = (0..20).map(|number| world.connection(number)).collect();
+        crowd.iter().for_each(|share| share.hold(MIB));
+        world.waiting.make_room();
+        assert!(world.given_up.borrow().is_empty());
+        world.pass(SLOW_CLIENT_US);
+        world.waiting.make_room();
+        assert_eq!(*world.given_up.borrow(), (0..10).collect::<Vec<_>>());
     }
 
     /// Goal: who takes what it is sent is not slow, however long there is always something for it.

@@ -122,8 +122,9 @@ class Crowd:
             for kind, wanted in self.wanted.items():
                 for _ in range(min(BUILD_UP, wanted - len(self.members[kind]))):
                     self.join(kind)
-            # Few of those who could read do: that is what makes them slow.
-            for key, ready in self.selector.select(0)[:200]:
+            # Few of those who could read do, each in its turn: that is what makes them slow.
+            able = self.selector.select(0)
+            for key, ready in self.dice.sample(able, min(len(able), 200)):
                 self.serve(key.fileobj, *key.data, ready)
             for _ in range(PER_TICK):
                 self.pass_by()
