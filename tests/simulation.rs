@@ -106,7 +106,7 @@ fn sweep() {
 /// every byte and every length.
 #[test]
 fn rot() {
-    let every = variable("MILLSTREAM_ROT").map_or(701, |text| text.parse().expect("a number"));
+    let every = variable("MILLSTREAM_ROT").map_or(1_501, |text| text.parse().expect("a number"));
     let mut failed = Vec::new();
     for ending in [Ending::Stopped, Ending::Killed] {
         let image = Image::new(ending);
