@@ -166,8 +166,10 @@ impl<R: Runtime> Shards<R> {
             }
             Storage::Make => {
                 // Whoever was making it when the node stopped may not have told anybody: go on with it.
-                if let Err(error) = self.create(&known).await {
-                    opened.borrow_mut().failed.push((known.id, error.to_string()));
+                match self.create(&known).await {
+                    Ok(report) if report.damage.is_empty() => {}
+                    Ok(report) => opened.borrow_mut().quarantined.push((known.id, report)),
+                    Err(error) => opened.borrow_mut().failed.push((known.id, error.to_string())),
                 }
                 return;
             }
@@ -217,21 +219,22 @@ impl<R: Runtime> Shards<R> {
         Shard::new(Rc::clone(&self.env), known.id, log, known.terms)
     }
 
-    /// Creates the log of a new shard. When it resolves, the log is durable. Fine to call again after a crash.
-    pub async fn create(&self, known: &Known) -> io::Result<()> {
+    /// Creates the log of a new shard; tells what was there, if it had been created before. When it resolves, the log is durable. Fine
+    /// to call again after a crash.
+    pub async fn create(&self, known: &Known) -> io::Result<Report> {
         let id = known.id;
         if self.get(id.group).is_some() {
-            return Ok(());
+            return Ok(Report::default());
         }
         let dir = names::shard_dir(&self.env.data, id.group);
         whole_file::create_dir(&self.env.rt, &dir).await?;
         // Not taken for empty: it may have taken puts already when the node stopped before its stream was active.
-        let (found, _) = self.recover(id.group).await.map_err(|error| match error {
+        let (found, report) = self.recover(id.group).await.map_err(|error| match error {
             RecoverError::Io { error, .. } => error,
             RecoverError::Missing(_) => io::ErrorKind::NotFound.into(),
         })?;
         self.insert(self.shard_on(id, found, known.terms));
-        Ok(())
+        Ok(report)
     }
 
     fn insert(&self, shard: Rc<Shard<R>>) {

@@ -78,6 +78,20 @@ pub struct Draft {
 }
 
 impl Tip {
+    /// The tip right before a frame that is taken on trust, as far as the frame knows it. The chain is that after the frame.
+    #[must_use]
+    pub const fn before(header: &FrameHeader) -> Self {
+        Self {
+            group: header.group_id,
+            term: header.term,
+            index: header.index,
+            offset: header.base_offset,
+            chain: header.chain,
+            arrival: header.arrival_us,
+            log_bytes: header.log_bytes,
+        }
+    }
+
     /// The tip of a log without frames.
     #[must_use]
     pub const fn genesis(group: GroupId) -> Self {

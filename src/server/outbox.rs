@@ -95,8 +95,7 @@ const READS_MAX: usize = 4;
 /// The answers of one connection.
 pub struct Outbox<R: Runtime> {
     queue: RefCell<VecDeque<Chunk<R>>>,
-    held: Cell<usize>,
-    /// The same, as a share of what waits on the worker.
+    /// What waits to be sent, a part of what waits on the worker.
     share: Share,
     in_flight: Cell<usize>,
     phase: Cell<Phase>,
@@ -110,7 +109,6 @@ impl<R: Runtime> Outbox<R> {
     pub fn new(share: Share) -> Rc<Self> {
         let outbox = Rc::new(Self {
             queue: RefCell::default(),
-            held: Cell::new(0),
             share,
             in_flight: Cell::new(0),
             phase: Cell::new(Phase::Open),
@@ -127,22 +125,12 @@ impl<R: Runtime> Outbox<R> {
         outbox
     }
 
-    fn hold(&self, bytes: usize) {
-        self.held.set(self.held.get() + bytes);
-        self.share.hold(bytes);
-    }
-
-    fn let_go(&self, bytes: usize) {
-        self.held.set(self.held.get() - bytes);
-        self.share.let_go(bytes);
-    }
-
     /// Waits until another request may be taken up: not too many are unanswered, not too much waits to be sent. Says
     /// whether the connection is still good.
     pub async fn admit(&self) -> bool {
         let admitted = || match self.phase.get() {
             Phase::Open => {
-                let free = self.in_flight.get() < IN_FLIGHT_PER_CONNECTION_MAX && self.held.get() < OUTBOX_BYTES_MAX;
+                let free = self.in_flight.get() < IN_FLIGHT_PER_CONNECTION_MAX && self.share.held() < OUTBOX_BYTES_MAX;
                 free.then_some(true)
             }
             Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
@@ -159,7 +147,7 @@ impl<R: Runtime> Outbox<R> {
         let open = self
             .changed
             .until(|| match self.phase.get() {
-                Phase::Open => (self.held.get() < OUTBOX_BYTES_MAX).then_some(true),
+                Phase::Open => (self.share.held() < OUTBOX_BYTES_MAX).then_some(true),
                 Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
             })
             .await;
@@ -259,7 +247,7 @@ impl<R: Runtime> Outbox<R> {
         };
         if let Some(Chunk::Small(bytes)) = queue.back_mut() {
             encode(bytes);
-            self.hold(bytes.len() - before);
+            self.share.hold(bytes.len() - before);
         }
     }
 
@@ -271,7 +259,7 @@ impl<R: Runtime> Outbox<R> {
         self.small(|out| envelope.body(len, 0).encode(args, out));
         let mut queue = self.queue.borrow_mut();
         let mut add = |chunk: Chunk<R>| {
-            self.hold(chunk.held());
+            self.share.hold(chunk.held());
             queue.push_back(chunk);
         };
         match body {
@@ -288,7 +276,7 @@ impl<R: Runtime> Outbox<R> {
         }
         self.phase.set(Phase::Dead);
         self.queue.borrow_mut().clear();
-        self.let_go(self.held.get());
+        self.share.let_go(self.share.held());
         half.shutdown();
         self.changed.notify();
     }
@@ -333,7 +321,7 @@ impl<R: Runtime> Outbox<R> {
             }
             drop(pieces);
             let freed: usize = chunks.iter().map(Chunk::held).sum();
-            self.let_go(freed);
+            self.share.let_go(freed);
             if let Some(Chunk::Small(bytes)) = chunks.first_mut()
                 && self.spare.borrow().capacity() == 0
             {

@@ -107,6 +107,11 @@ impl Share {
         *self.0.give_up.borrow_mut() = Some(Box::new(give_up));
     }
 
+    /// Bytes that wait to be sent.
+    pub fn held(&self) -> usize {
+        self.0.held.get()
+    }
+
     /// So many bytes wait to be sent.
     pub fn hold(&self, bytes: usize) {
         let State { waiting, held, listed, is_leaving, .. } = &*self.0;

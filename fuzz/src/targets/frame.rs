@@ -29,15 +29,7 @@ fn raw(data: &[u8]) {
     let mut again = vec![0; HEADER_BYTES];
     header.encode(&mut again);
     assert_eq!(again, &bytes[..HEADER_BYTES]);
-    let tip = Tip {
-        group: header.group_id,
-        term: header.term,
-        index: header.index,
-        offset: header.base_offset,
-        chain: header.chain,
-        arrival: header.arrival_us,
-        log_bytes: header.log_bytes,
-    };
+    let tip = Tip::before(&header);
     if let Step::Next(next) = recovery::step(&tip, &bytes) {
         assert_eq!(next, header);
         assert!(Frame::split(&bytes).is_ok());

@@ -178,14 +178,7 @@ impl<R: Runtime> Inspector<R> {
             let remedy = Remedy::Catalog { state: Box::new(state.clone()), upto: Offset(0) };
             return Ok((state, Some(remedy)));
         }
-        let (mut state, mut next) = (Catalog::new(), Offset(0));
-        for offset in files.iter().filter_map(|name| names::parse_snapshot(name)) {
-            if let Ok(Some(file)) = whole_file::read(&self.rt, &dir.join(names::snapshot(offset))).await
-                && let Ok(snapshot) = Catalog::decode_snapshot(&file)
-            {
-                (state, next) = (snapshot, Offset(offset));
-            }
-        }
+        let (mut state, mut next) = self.newest_snapshot(&dir).await?;
         let mut commands = Vec::new();
         let mut see = |sight: Sight<'_>| {
             if let Sight::Frame { header, body, .. } = sight

@@ -249,7 +249,7 @@ impl<R: Runtime> Inspector<R> {
         let start = recover::examine(&self.rt, *group, path, Depth::Start, None, &mut quiet).await;
         let accepted = recover::read_losses(&self.rt, path).await;
         // What a snapshot of the catalogue covers is lost to nobody.
-        let covered = if *group == CATALOG_GROUP { Some(self.newest_snapshot(path).await?) } else { None };
+        let covered = if *group == CATALOG_GROUP { Some(self.newest_snapshot(path).await?.1) } else { None };
         let mut summary = LogSummary {
             log: about.log.clone(),
             shard: about.shard.clone(),
@@ -334,17 +334,17 @@ impl<R: Runtime> Inspector<R> {
         }
     }
 
-    /// The offset after the last command in the newest readable snapshot; 0 if there is none.
-    async fn newest_snapshot(&self, dir: &Path) -> Result<Offset, InspectError> {
+    /// The newest readable snapshot, and the offset after the last command in it; the empty catalogue and 0 if there is none.
+    pub(super) async fn newest_snapshot(&self, dir: &Path) -> Result<(Catalog, Offset), InspectError> {
         let names = self.list_if_there(dir).await?.unwrap_or_default();
         for next in names.iter().rev().filter_map(|name| names::parse_snapshot(name)) {
             if let Ok(Some(file)) = whole_file::read(&self.rt, &dir.join(names::snapshot(next))).await
-                && Catalog::decode_snapshot(&file).is_ok()
+                && let Ok(state) = Catalog::decode_snapshot(&file)
             {
-                return Ok(Offset(next));
+                return Ok((state, Offset(next)));
             }
         }
-        Ok(Offset(0))
+        Ok((Catalog::new(), Offset(0)))
     }
 
     /// The snapshots, and the commands behind the newest readable one. Gives the state as far as it can be told.

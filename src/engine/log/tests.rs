@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use futures_lite::future::poll_once;
 
 use super::*;
 use crate::engine::testing::Machine;
+use crate::runtime::Reactor;
 use crate::sim::{DiskOp, Fault, Injection};
 
 /// Goal: a batch taken under `fsync` is synced before it is acknowledged as such, although the level was relaxed while it
@@ -46,7 +49,10 @@ fn late_zeros_meet_no_frames() {
         let write = |skip, fault| Injection { op: DiskOp::Write, path_contains: String::new(), skip, times: 1, fault };
         machine.sim.inject(machine.host, write(2, Fault::SlowUs(50_000)));
         machine.sim.block_on(async {
-            for number in 0..PUTS {
+            node.put(0, 3_000).await;
+            // The zeros are on their way by then, and the log is not quiet yet.
+            node.rt.sleep(Duration::from_millis(5)).await;
+            for number in 1..PUTS {
                 node.put(number, 3_000).await;
             }
         });
@@ -65,7 +71,9 @@ fn zeros_that_fail_are_done_without() {
     let fault = Injection { op: DiskOp::Write, path_contains: String::new(), skip: 2, times: 1, fault: Fault::Eio };
     machine.sim.inject(machine.host, fault);
     machine.sim.block_on(async {
-        for number in 0..20 {
+        node.put(0, 3_000).await;
+        node.rt.sleep(Duration::from_millis(5)).await;
+        for number in 1..20 {
             node.put(number, 3_000).await;
         }
         assert_eq!(node.read_all(Offset(0)).await.expect("all is well"), (0..20).collect::<Vec<_>>());

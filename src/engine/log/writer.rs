@@ -133,6 +133,7 @@ impl<R: Runtime> Log<R> {
             let mut run = Some(run);
             if self.env.rt.leaves_out(Step::SyncBeforeRead) {
                 run.take().into_iter().for_each(|run| self.show(run));
+                self.changed.notify();
             }
             if sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck) {
                 self.sync_file(&file).await?;
@@ -194,7 +195,7 @@ impl<R: Runtime> Log<R> {
         self.sync_file(&file).await
     }
 
-    /// Makes a run of flushes visible: they are written, and as durable as the level asks for.
+    /// Makes a run of flushes visible: they are written, and as durable as the level asks for. [`Log::answer`] wakes those who wait.
     fn show(&self, run: Vec<(u64, Queued<R>)>) {
         for (pos, Queued { flush, buffer, admitted }) in run {
             let kept = {
@@ -224,10 +225,9 @@ impl<R: Runtime> Log<R> {
                 self.env.keep_tail(holder, admitted);
             }
         }
-        self.changed.notify();
     }
 
-    /// Acknowledges what is visible.
+    /// Acknowledges what is visible, and wakes readers and those who wait for room.
     fn answer(&self) {
         {
             let mut guard = self.state.borrow_mut();

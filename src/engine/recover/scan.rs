@@ -315,7 +315,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                     if self.trust == Trust::Oldest {
                         segment.first = Mark { index: header.index, offset: header.base_offset };
                     }
-                    self.tip = before(&header);
+                    self.tip = Tip::before(&header);
                 }
                 let step = match self.trust {
                     Trust::Chain if !self.rt.leaves_out(LeftOut::JudgeFrames) => recovery::step(&self.tip, bytes),
@@ -416,7 +416,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
         let mut found = Beyond::Nothing;
         if let Some((pos, header)) = own.first {
             found = Beyond::Unproven;
-            resume.get_or_insert((Resume::Here(pos, before(&header)), header.term));
+            resume.get_or_insert((Resume::Here(pos, Tip::before(&header)), header.term));
         }
         if own.proof {
             return Ok((Beyond::Proven, resume.map(|(resume, _)| resume)));
@@ -433,7 +433,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
             if resume.as_ref().is_none_or(|(_, term)| *term < header.term) {
                 let follows = self.tip.judge(&header).is_ok();
                 let there = if pos == FRAMES_AT && !follows {
-                    Resume::Later(later, before(&header))
+                    Resume::Later(later, Tip::before(&header))
                 } else {
                     Resume::Inside(later)
                 };
@@ -613,18 +613,5 @@ const fn open_ended(tip: &Tip, pos: FilePos) -> Gap {
         to_offset: tip.offset,
         from_pos: pos,
         to_pos: FilePos(0),
-    }
-}
-
-/// The tip right before a frame that is taken on trust, as far as the frame knows it. The chain is that after the frame.
-const fn before(header: &FrameHeader) -> Tip {
-    Tip {
-        group: header.group_id,
-        term: header.term,
-        index: header.index,
-        offset: header.base_offset,
-        chain: header.chain,
-        arrival: header.arrival_us,
-        log_bytes: header.log_bytes,
     }
 }

@@ -12,6 +12,7 @@ use crate::engine::read::ReadError;
 use crate::engine::shard::{Put, PutError};
 use crate::format::frame::Frame;
 use crate::format::record::{self, Records};
+use crate::format::segment::FRAMES_AT;
 use crate::runtime::Reactor;
 use crate::runtime::local::{Fill, one_shot};
 use crate::shard::throttle::Throttled;
@@ -658,4 +659,12 @@ fn a_shard_that_is_made_again_keeps_its_records() {
         drop(node);
         machine.sim.kill(machine.host);
     }
+    // And what it has lost is told of as of any other.
+    let segment = names::shard_dir("/data".as_ref(), GROUP).join(names::segment(0));
+    machine.sim.flip_bit(machine.host, segment, FRAMES_AT + 130, 3).expect("it is there");
+    let node = machine.start(1, Tuning::default());
+    machine.sim.block_on(async {
+        let opened = node.workers[0].open(vec![known(GROUP, Storage::Make, Settings::default())]).await;
+        assert_eq!(opened.quarantined.len(), 1);
+    });
 }

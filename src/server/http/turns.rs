@@ -26,9 +26,7 @@ struct State {
     turns: Rc<Semaphore>,
     /// Requests are taken up one after the other once there is room again.
     gate: Rc<Semaphore>,
-    /// Bytes handed to the connection that its client has not taken.
-    held: Cell<usize>,
-    /// The same, as a share of what waits on the worker.
+    /// Bytes handed to the connection that its client has not taken, a part of what waits on the worker.
     share: Share,
     /// Bytes that the client has taken, ever.
     taken: Cell<u64>,
@@ -46,7 +44,6 @@ impl Turns {
         Self(Rc::new(State {
             turns: Semaphore::new(TURNS),
             gate: Semaphore::new(1),
-            held: Cell::new(0),
             share,
             taken: Cell::new(0),
             over: Cell::new(false),
@@ -79,14 +76,14 @@ impl Turns {
     async fn has_room(&self) -> bool {
         let condition = || match self.0.over.get() {
             true => Some(false),
-            false => (self.0.held.get() < OUTBOX_BYTES_MAX).then_some(true),
+            false => (self.0.share.held() < OUTBOX_BYTES_MAX).then_some(true),
         };
         self.0.changed.until(condition).await
     }
 
     /// Bytes that wait to be sent, and all that were sent before them.
     pub(super) fn progress(&self) -> (usize, u64) {
-        (self.0.held.get(), self.0.taken.get())
+        (self.0.share.held(), self.0.taken.get())
     }
 
     /// Ends the bodies that are still being made: their clients read an orderly end.
@@ -114,9 +111,8 @@ impl Turns {
     }
 
     fn sent(&self, count: usize) {
-        let State { held, share, taken, changed, .. } = &*self.0;
-        let before = held.get();
-        held.set(before - count);
+        let State { share, taken, changed, .. } = &*self.0;
+        let before = share.held();
         share.let_go(count);
         taken.set(taken.get() + count as u64);
         if before >= OUTBOX_BYTES_MAX && before - count < OUTBOX_BYTES_MAX {
@@ -142,7 +138,6 @@ pub struct Piece {
 
 impl Piece {
     pub(super) fn new(bytes: Bytes, turns: &Turns) -> Self {
-        turns.0.held.set(turns.0.held.get() + bytes.len());
         turns.0.share.hold(bytes.len());
         Self { bytes, turns: turns.clone() }
     }

@@ -16,6 +16,9 @@ use crate::sim::{HostId, Sim, SimRuntime};
 /// A start and a stop take this long at most, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Once the troubles are over, a client is served within this time, in virtual time.
+const PROGRESS: Duration = Duration::from_secs(30);
+
 /// Where the node listens; its workers have the ports after it.
 const PORT: u16 = 7000;
 
@@ -173,6 +176,21 @@ impl Machine {
     /// What went wrong so far.
     pub(super) fn tally(&self) -> Tally {
         self.stirrer.tally()
+    }
+
+    /// A client of its own asks for something from the process `rt`, and has it within bounded time; fine if the process crashes
+    /// meanwhile. Whether the client came to its end.
+    pub(super) fn serves(&self, rt: &SimRuntime, ask: impl AsyncFnOnce(SimRuntime) + 'static) -> bool {
+        let (client, done) = (self.sim.runtime(self.sim.host("probe")), Rc::new(Cell::new(false)));
+        let (is_done, process) = (Rc::clone(&done), client.clone());
+        self.sim.spawn_on(&client, async move {
+            ask(process).await;
+            is_done.set(true);
+        });
+        let went_on = self.sim.run_until(|| done.get() || !rt.is_alive(), PROGRESS);
+        assert!(went_on, "the troubles are over, and what is asked for takes longer than {PROGRESS:?}");
+        self.sim.kill(client.host());
+        done.get()
     }
 
     /// Nothing goes wrong any more.

@@ -42,11 +42,6 @@ const STREAM: &str = "orders";
 /// A start, a stop and the last round take this long at most, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Once nothing goes wrong any more, a put to and a get from each shard are done in this time, in virtual time: a stall and a
-/// partition are over in 2.5 s, dead logs are looked after every second, a get waits for the connection of a host that is
-/// stopped to break.
-const PROGRESS: Duration = Duration::from_secs(30);
-
 /// What a run met.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
@@ -268,16 +263,9 @@ impl World {
         if self.shards.borrow().is_empty() || !self.machine.is_whole() {
             return;
         }
-        let (probe, done) = (self.sim.runtime(self.sim.host("probe")), Rc::new(Cell::new(false)));
-        let (world, is_done, process) = (self.me.upgrade().expect("it runs"), Rc::clone(&done), probe.clone());
-        self.sim.spawn_on(&probe, async move {
-            world.probe(&process).await;
-            is_done.set(true);
-        });
-        let went_on = self.sim.run_until(|| done.get() || !rt.is_alive(), PROGRESS);
-        assert!(went_on, "the troubles are over, and a put and a get take longer than {PROGRESS:?}");
-        self.sim.kill(probe.host());
-        self.summary.borrow_mut().probes += u64::from(done.get());
+        let world = self.me.upgrade().expect("it runs");
+        let done = self.machine.serves(rt, async move |process| world.probe(&process).await);
+        self.summary.borrow_mut().probes += u64::from(done);
     }
 
     /// The process in which everybody gets done, and everything is looked at once more.

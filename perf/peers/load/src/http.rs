@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::Error;
 use crate::report::{CpuTime, CpuUse};
+use crate::{Error, options};
 
 /// A request that takes longer ends the run.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,16 +57,16 @@ impl Args {
             warm_up: 2.0,
             server_pid: None,
         };
-        while let Some(name) = args.next() {
-            let value = args.next().ok_or_else(|| format!("`{name}` needs a value"))?;
-            match name.as_str() {
+        options(args, |name, value| {
+            match name {
                 "connections" => parsed.connections = value.parse::<usize>()?.max(1),
                 "seconds" => parsed.seconds = value.parse()?,
                 "warm-up" => parsed.warm_up = value.parse()?,
                 "server-pid" => parsed.server_pid = Some(value.parse()?),
-                _ => return Err(format!("there is no `{name}`").into()),
+                _ => return Ok(false),
             }
-        }
+            Ok(true)
+        })?;
         Ok(parsed)
     }
 }

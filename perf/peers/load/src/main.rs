@@ -70,9 +70,8 @@ impl Args {
             warm_up: 2.0,
             server_pid: None,
         };
-        while let Some(name) = args.next() {
-            let value = args.next().ok_or_else(|| format!("`{name}` needs a value"))?;
-            match name.as_str() {
+        options(args, |name, value| {
+            match name {
                 "partitions" => parsed.partitions = value.parse::<usize>()?.max(1),
                 "size" => parsed.size = value.parse::<usize>()?.max(meter::STAMP_BYTES),
                 "rate" => parsed.pace = pace::Pace::Rate(value.parse()?),
@@ -80,11 +79,26 @@ impl Args {
                 "seconds" => parsed.seconds = value.parse()?,
                 "warm-up" => parsed.warm_up = value.parse()?,
                 "server-pid" => parsed.server_pid = Some(value.parse()?),
-                _ => return Err(format!("there is no `{name}`").into()),
+                _ => return Ok(false),
             }
-        }
+            Ok(true)
+        })?;
         Ok(parsed)
     }
+}
+
+/// Takes words as names with values; `set` says whether there is such a name.
+pub fn options(
+    mut words: impl Iterator<Item = String>,
+    mut set: impl FnMut(&str, &str) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    while let Some(name) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{name}` needs a value"))?;
+        if !set(&name, &value)? {
+            return Err(format!("there is no `{name}`").into());
+        }
+    }
+    Ok(())
 }
 
 fn run() -> Result<(), Error> {

@@ -61,7 +61,7 @@ impl World {
         let new = self.add_slot();
         for attempt in 0.. {
             match shards.create(&self.known_as(&new)).await {
-                Ok(()) => break,
+                Ok(_) => break,
                 Err(error) => {
                     let faulty = self.plan.faults.name_error != Chance::NEVER;
                     assert!(faulty && attempt < 100, "cannot create: {error}");
