@@ -113,6 +113,7 @@ fn rot() {
         let cases = rot::cases(&image);
         let mut summary = rot::Summary::default();
         for case in cases.iter().skip(cases.len() % every).step_by(every) {
+            println!("rot, {ending:?}, {case}");
             // All of them, whatever becomes of one.
             let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rot::run(&image, case, &mut summary)));
             failed.extend(tried.is_err().then(|| format!("{ending:?}, {case}")));

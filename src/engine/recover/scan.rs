@@ -336,8 +336,11 @@ impl<'a, R: Runtime> Scan<'a, R> {
                         need = more;
                         continue 'windows;
                     }
+                    // The file ends inside the frame. If its header is whole, that tells what is lost, and the search for
+                    // what lies beyond must not take it for a frame to resume at.
                     Step::More(need) => {
-                        return stopped(pos, Stop::NoFrame(FrameError::Truncated { need, have: bytes.len() }));
+                        let truncated = FrameError::Truncated { need, have: bytes.len() };
+                        return stopped(pos, FrameHeader::decode(bytes).map_or(Stop::NoFrame(truncated), Stop::TornBody));
                     }
                     Step::Stop(stop) => return stopped(pos, stop),
                 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::engine::read::ReadError;
 use crate::engine::testing::{GROUP, Machine, Node, log_dir};
-use crate::format::frame::Kind;
+use crate::format::frame::{HEADER_BYTES, Kind};
 use crate::format::segment::FRAMES_AT;
 use crate::limits::BLOCK_BYTES;
 use crate::shard::admission::PutRefusal;
@@ -92,6 +92,28 @@ fn a_damaged_first_frame_is_no_unused_segment() {
             read_from(&machine, &node, 0),
             Err(ReadError::Damaged { from, resume, segment: 1, pos: FRAMES_AT }) if from == gap.from_offset && resume == gap.to_offset
         ));
+    }
+}
+
+/// Goal: a file that was cut inside a frame, with a later segment that proves the loss, costs this frame and ends the scan.
+#[test]
+fn a_file_cut_inside_a_frame_costs_that_frame() {
+    // In its header's block, right behind its header, deep in its body.
+    for keep in [HEADER_BYTES as u64, HEADER_BYTES as u64 + 1, BLOCK_BYTES as u64, 100_001] {
+        let machine = written(2, 20);
+        let frames = positions(&machine);
+        let in_first = frames.iter().filter(|(segment, _, header)| *segment == 0 && header.kind == Kind::Data);
+        let (_, pos, header) = in_first.last().unwrap();
+        let bytes = machine.bytes("0000000000.seg");
+        machine.set_bytes("0000000000.seg", &bytes[..usize::try_from(pos + keep).unwrap()]);
+        for name in machine.names().into_iter().filter(|name| name.ends_with(".idx")) {
+            machine.remove(&name);
+        }
+        let node = machine.start();
+        assert_eq!(node.log.refusal(), Some(PutRefusal::Quarantined), "{keep} bytes of the frame");
+        let [Damage { segment: 0, gap }] = node.report.damage[..] else { panic!("{:?}", node.report.damage) };
+        assert_eq!((gap.from_pos.0, gap.from_offset, gap.to_offset), (*pos, header.base_offset, header.end_offset()));
+        assert_eq!(read_from(&machine, &node, gap.to_offset.0).unwrap(), all(gap.to_offset.0..20));
     }
 }
 

@@ -38,6 +38,8 @@ struct Served {
 pub(super) fn run(image: &Image, case: &Case, summary: &mut Summary) {
     let options = crate::sim::SimOptions {
         replay_hint: format!("the case was {case} ({:?})", image.ending),
+        // A start that never ends must fail soon: a case takes thousands of polls.
+        polls_max: 1_000_000,
         ..crate::sim::SimOptions::default()
     };
     let sim = Sim::new(5, options);
