@@ -154,6 +154,11 @@ impl<R: Runtime> Outbox<R> {
         open.then_some(turn)
     }
 
+    /// How many bytes of a bulk answer to read: see [`Share::portion`].
+    pub fn portion(&self, asked: u32) -> u32 {
+        self.share.portion(asked)
+    }
+
     /// Whether the connection is over.
     pub fn is_over(&self) -> bool {
         self.phase.get() != Phase::Open

@@ -5,6 +5,11 @@
 //! takes less than [`PROGRESS_BYTES`] in [`SLOW_CLIENT_US`] while 64 KiB and more wait for it: whoever reads at all
 //! like a client of today is never among them. So what is held is bounded by the limit and what a worker can produce in that time.
 //!
+//! That bounds memory, not time: whoever is thrown out can come back and ask again, and a crowd that does keeps a worker busy with making
+//! large answers that nobody takes. So while much waits, a client that has not yet taken much, or does not at the moment, gets its bulk
+//! answers in small portions. All reads may answer with less than was asked for, and who reads is at full size again
+//! after some of them.
+//!
 //! Costs two additions per answer; only a connection for which much waits is on the list.
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +24,15 @@ pub const PROGRESS_BYTES: usize = 256 << 10;
 
 /// A connection for which less waits is not worth giving up.
 const LISTED_BYTES: usize = 64 << 10;
+
+/// What a client whose reading is in doubt gets at once while much waits. Several of them make a connection worth giving up.
+const PORTION_BYTES: u32 = 64 << 10;
+
+/// A client that has taken this much reads: more than the kernel takes in its place.
+const PROVEN_BYTES: usize = 2 << 20;
+
+/// Much waits when it is more than this part of what may.
+const MUCH_PART: usize = 8;
 
 /// What waits on one worker.
 pub struct Waiting {
@@ -42,6 +56,8 @@ struct State {
     held: Cell<usize>,
     /// Taken by the client since it was listed or last made progress.
     taken: Cell<usize>,
+    /// What the client still has to take before it counts as one that reads.
+    proof_left: Cell<usize>,
     listed: Cell<Option<MonoUs>>,
     is_leaving: Cell<bool>,
     give_up: RefCell<Option<Box<dyn Fn()>>>,
@@ -67,6 +83,7 @@ impl Waiting {
             key: self.next.replace(self.next.get() + 1),
             held: Cell::new(0),
             taken: Cell::new(0),
+            proof_left: Cell::new(PROVEN_BYTES),
             listed: Cell::new(None),
             is_leaving: Cell::new(false),
             give_up: RefCell::new(None),
@@ -112,6 +129,14 @@ impl Share {
         self.0.held.get()
     }
 
+    /// How many bytes of an answer for which `asked` were asked to make now.
+    pub fn portion(&self, asked: u32) -> u32 {
+        let State { waiting, proof_left, listed, .. } = &*self.0;
+        let is_slow = || listed.get().is_some_and(|since| (waiting.now)().since(since) >= SLOW_CLIENT_US);
+        let much_waits = waiting.held.get() > waiting.most / MUCH_PART;
+        if much_waits && (proof_left.get() > 0 || is_slow()) { asked.min(PORTION_BYTES) } else { asked }
+    }
+
     /// So many bytes wait to be sent.
     pub fn hold(&self, bytes: usize) {
         let State { waiting, held, listed, is_leaving, .. } = &*self.0;
@@ -129,7 +154,8 @@ impl Share {
 
     /// The client took so many bytes. What holds them may be let go of later.
     pub fn took(&self, bytes: usize) {
-        let State { taken, listed, .. } = &*self.0;
+        let State { taken, proof_left, listed, .. } = &*self.0;
+        proof_left.set(proof_left.get().saturating_sub(bytes));
         if listed.get().is_some() {
             taken.set(taken.get() + bytes);
             if taken.get() >= PROGRESS_BYTES {
@@ -272,6 +298,36 @@ mod tests {
         assert_eq!(*world.given_up.borrow(), [2]);
         reader.hold(20 * MIB);
         assert_eq!(*world.given_up.borrow(), [2], "nobody else is slow");
+    }
+
+    /// Goal: while much waits, large answers are for those who read; who begins to, or goes on to, gets them again.
+    #[test]
+    fn those_in_doubt_get_portions() {
+        let world = World::new();
+        let (reader, crowd) = (world.connection(1), world.connection(2));
+        let asked = 5 << 20;
+        assert_eq!(reader.portion(asked), asked, "nothing waits");
+        crowd.hold(2 * MIB);
+        assert_eq!(reader.portion(asked), PORTION_BYTES);
+        assert_eq!(reader.portion(7), 7);
+        let send = |bytes| {
+            reader.hold(bytes);
+            reader.took(bytes);
+            reader.let_go(bytes);
+        };
+        let portion = PORTION_BYTES as usize;
+        (0..PROVEN_BYTES / portion - 1).for_each(|_| send(portion));
+        assert_eq!(reader.portion(asked), PORTION_BYTES, "not yet");
+        send(portion);
+        assert_eq!(reader.portion(asked), asked);
+        reader.hold(MIB);
+        world.pass(SLOW_CLIENT_US);
+        assert_eq!(reader.portion(asked), PORTION_BYTES, "it has stopped");
+        reader.took(PROGRESS_BYTES);
+        reader.let_go(PROGRESS_BYTES);
+        assert_eq!(reader.portion(asked), asked);
+        crowd.let_go(2 * MIB);
+        assert_eq!(world.connection(3).portion(asked), asked, "little waits");
     }
 
     /// Goal: connections with little are left alone, and what was let go of is not counted any more.

@@ -61,6 +61,12 @@ impl Turns {
         self.has_room().await.then_some(turn)
     }
 
+    /// How many bytes of a large answer to make: see [`Share::portion`].
+    #[must_use]
+    pub fn portion(&self, asked: u32) -> u32 {
+        self.0.share.portion(asked)
+    }
+
     /// Whether the connection is over.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -123,8 +123,9 @@ impl<R: Runtime> Call<'_, R> {
         }
         let limit = input.int("Limit").and_then(|limit| u32::try_from(limit).ok()).unwrap_or(GET_RECORDS_MAX as u32);
         let mut from = position.offset;
+        let bytes_max = self.turns.portion(GET_RECORDS_BYTES_MAX);
         let got = loop {
-            let attempt = async || self.read(&position, from, limit, wait_ms).await;
+            let attempt = async || self.read(&position, from, limit, bytes_max, wait_ms).await;
             match self.patiently(attempt).await {
                 Ok(got) => break got,
                 Err(Failure::Read(ReadError::BeforeHorizon { horizon })) if horizon > from => from = horizon,
@@ -144,7 +145,7 @@ impl<R: Runtime> Call<'_, R> {
             shard: position.shard,
             from,
             records_max: limit as usize,
-            bytes_max: GET_RECORDS_BYTES_MAX as usize,
+            bytes_max: bytes_max as usize,
             is_encrypted,
         };
         let mut out = Vec::new();
@@ -165,14 +166,21 @@ impl<R: Runtime> Call<'_, R> {
 
     /// Reads as much as one answer takes: first what there is for a reader who keeps up, then, if there is more, the rest. So
     /// little room is taken for those who keep up, which is nearly always nearly all.
-    async fn read(&self, position: &Position, from: Offset, limit: u32, wait_ms: u32) -> Result<Read<R>, Failure> {
+    async fn read(
+        &self,
+        position: &Position,
+        from: Offset,
+        limit: u32,
+        bytes_max: u32,
+        wait_ms: u32,
+    ) -> Result<Read<R>, Failure> {
         let group = position.group;
         let turn = async || self.turns.take().await;
         let via = Via::Records { limit, is_more: false };
         let Got { body, mut state, _turn: mut turn } =
-            self.worker.get(group, from, FIRST_BYTES, wait_ms, via, turn).await?;
+            self.worker.get(group, from, bytes_max.min(FIRST_BYTES), wait_ms, via, turn).await?;
         let (next, count) = (state.next_offset, state.next_offset.0 - from.0);
-        let left_bytes = GET_RECORDS_BYTES_MAX.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX));
+        let left_bytes = bytes_max.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX));
         let left = u32::try_from(u64::from(limit).saturating_sub(count)).unwrap_or(0);
         let is_all = body.is_empty() || next >= state.end_offset;
         let mut bodies = vec![body];
