@@ -38,7 +38,7 @@ use crate::log::gather::{Batch, Flush, FramePlace, Gather, Placed, Reign};
 use crate::log::marks::{Mark, Marks};
 use crate::log::tip::Tip;
 use crate::runtime::local::{Notify, Semaphore};
-use crate::runtime::{Runtime, TaskClass};
+use crate::runtime::{Fill, Runtime, TaskClass};
 use crate::shard::acks::PendingAcks;
 use crate::shard::admission::{Admission, Admit, PutRefusal};
 use crate::shard::latency::Latency;
@@ -431,7 +431,7 @@ impl<R: Runtime> Log<R> {
         if state.admission.is_held() {
             return None;
         }
-        let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.as_ref().len(), body_len));
+        let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.capacity(), body_len));
         let (unsynced, more) = (state.admission.accepted_unsynced(), state.buffer_for(body_len));
         let room = fits
             || unsynced == 0
@@ -522,8 +522,7 @@ impl<R: Runtime> Log<R> {
 
     fn place(&self, state: &mut State<R>, batch: &Batch<'_>) -> Result<Placed, AppendError> {
         let reign = Reign { term: self.env.term, durable: state.marks.durable().index };
-        let fits =
-            state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.as_ref().len(), batch.body.len()));
+        let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.capacity(), batch.body.len()));
         if !fits {
             state.seal_gather(&self.env.rt, reign);
             let bytes = state.buffer_for(batch.body.len());
@@ -534,7 +533,7 @@ impl<R: Runtime> Log<R> {
             state.buffer = Some(self.env.rt.alloc(bytes));
         }
         let buffer = state.buffer.as_mut().expect("there is one, or one was just made");
-        let placed = state.gather.place(buffer.as_mut(), &mut state.tip, reign, batch);
+        let placed = state.gather.place(buffer, &mut state.tip, reign, batch);
         state.marks.accept(placed.end);
         Ok(placed)
     }
@@ -593,8 +592,8 @@ impl<R: Runtime> State<R> {
 
     fn seal_gather(&mut self, rt: &R, reign: Reign) {
         if let Some(mut buffer) = self.buffer.take() {
-            let admitted = buffer.as_ref().len();
-            let flush = self.gather.seal(buffer.as_mut(), &mut self.tip, reign);
+            let admitted = buffer.capacity();
+            let flush = self.gather.seal(&mut buffer, &mut self.tip, reign);
             let buffer = rt.freeze(buffer, flush.len);
             self.queue.push_back(Queued { flush, buffer, admitted });
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::format::block_up;
 use crate::format::names;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{File, Open, Runtime};
+use crate::runtime::{File, Fill, Open, Runtime};
 
 /// Largest file that is read whole: an index of the largest segment with a full producer table stays well below.
 const WHOLE_BYTES_MAX: u64 = 256 << 20;
@@ -24,8 +24,8 @@ pub async fn replace<R: Runtime>(rt: &R, dir: &Path, name: &str, contents: &[u8]
     }
     let len = usize::try_from(block_up(contents.len().max(1) as u64)).expect("the contents are in memory");
     let mut buffer = rt.alloc(len);
-    buffer.as_mut()[..contents.len()].copy_from_slice(contents);
-    buffer.as_mut()[contents.len()..].fill(0);
+    buffer.put(0, contents);
+    buffer.put_zeros(contents.len()..len);
     let buffer = rt.freeze(buffer, len);
     let file = rt.open(&temporary, Open::CreateNew).await?;
     file.write_at(&buffer, 0).await?;

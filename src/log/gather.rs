@@ -9,9 +9,10 @@
 
 use crate::format::block_up;
 use crate::format::frame::{FrameHeader, HEADER_BYTES, Kind};
-use crate::limits::{FRAME_RECORDS_MAX, MERGE_BODY_BYTES_MAX, MERGED_FRAME_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, FRAME_RECORDS_MAX, MERGE_BODY_BYTES_MAX, MERGED_FRAME_BYTES_MAX};
 use crate::log::marks::Mark;
 use crate::log::tip::{Draft, Tip};
+use crate::runtime::Fill;
 use crate::types::{FrameIndex, Offset, ProducerStamp, Term, WallUs};
 
 /// A put, checked, about to be placed.
@@ -137,8 +138,18 @@ impl Gather {
     }
 
     /// Places a put. The caller asked [`Gather::fits`].
-    pub fn place(&mut self, buffer: &mut [u8], tip: &mut Tip, reign: Reign, batch: &Batch<'_>) -> Placed {
-        assert!(self.fits(buffer.len(), batch.body.len()), "a put of {} bytes was not asked for", batch.body.len());
+    pub fn place(
+        &mut self,
+        buffer: &mut (impl Fill + ?Sized),
+        tip: &mut Tip,
+        reign: Reign,
+        batch: &Batch<'_>,
+    ) -> Placed {
+        assert!(
+            self.fits(buffer.capacity(), batch.body.len()),
+            "a put of {} bytes was not asked for",
+            batch.body.len()
+        );
         assert!(batch.record_count > 0, "a put without records");
         if tip.term < reign.term {
             self.place_no_op(buffer, tip, reign, batch.arrival);
@@ -159,7 +170,7 @@ impl Gather {
     }
 
     /// Ends the flush with a pad and hands it out; the gather is empty again afterwards.
-    pub fn seal(&mut self, buffer: &mut [u8], tip: &mut Tip, reign: Reign) -> Flush {
+    pub fn seal(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &mut Tip, reign: Reign) -> Flush {
         self.close(buffer, tip, reign.term);
         self.pad(buffer, tip, reign);
         let len = std::mem::take(&mut self.used);
@@ -174,12 +185,12 @@ impl Gather {
 
     /// Lays out a flush of one pad block and nothing else: it carries the durable hint to disk when a log goes quiet.
     pub fn quiet(buffer: &mut [u8], tip: &Tip, durable: FrameIndex) {
-        let block = &mut buffer[..crate::limits::BLOCK_BYTES];
+        let block = &mut buffer[..BLOCK_BYTES];
         block.fill(0);
-        encode_pad(block, tip, durable);
+        pad(tip, durable, BLOCK_BYTES - HEADER_BYTES).encode(block);
     }
 
-    fn merge(&mut self, buffer: &mut [u8], tip: &Tip, batch: &Batch<'_>) -> Option<Offset> {
+    fn merge(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &Tip, batch: &Batch<'_>) -> Option<Offset> {
         let open = self.open.as_mut()?;
         let body_len = open.draft.body_len as usize + batch.body.len();
         let records = open.draft.record_count + batch.record_count;
@@ -191,7 +202,7 @@ impl Gather {
             return None;
         }
         let base = tip.offset.plus(u64::from(open.draft.record_count));
-        buffer[self.used..self.used + batch.body.len()].copy_from_slice(batch.body);
+        buffer.put(self.used, batch.body);
         self.used += batch.body.len();
         open.crc.combine(&crc32fast::Hasher::new_with_initial_len(batch.body_crc, batch.body.len() as u64));
         open.draft.body_len = u32::try_from(body_len).expect("below the merge limit");
@@ -199,10 +210,10 @@ impl Gather {
         Some(base)
     }
 
-    fn open(&mut self, buffer: &mut [u8], reign: Reign, batch: &Batch<'_>) {
+    fn open(&mut self, buffer: &mut (impl Fill + ?Sized), reign: Reign, batch: &Batch<'_>) {
         let start = self.used;
         let body_at = start + HEADER_BYTES;
-        buffer[body_at..body_at + batch.body.len()].copy_from_slice(batch.body);
+        buffer.put(body_at, batch.body);
         self.used = body_at + batch.body.len();
         self.open = Some(OpenFrame {
             start,
@@ -220,11 +231,11 @@ impl Gather {
     }
 
     /// Writes the open frame's header and moves the tip past it.
-    fn close(&mut self, buffer: &mut [u8], tip: &mut Tip, term: Term) {
+    fn close(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &mut Tip, term: Term) {
         let Some(open) = self.open.take() else { return };
         let draft = Draft { body_crc: open.crc.finalize(), ..open.draft };
         let header = tip.stamp(draft, term, open.durable);
-        header.encode(&mut buffer[open.start..]);
+        buffer.put(open.start, &encoded(&header));
         self.frames.push(FramePlace {
             index: header.index,
             base_offset: header.base_offset,
@@ -237,7 +248,7 @@ impl Gather {
         tip.advance(&header);
     }
 
-    fn place_no_op(&mut self, buffer: &mut [u8], tip: &mut Tip, reign: Reign, arrival: WallUs) {
+    fn place_no_op(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &mut Tip, reign: Reign, arrival: WallUs) {
         assert!(self.open.is_none(), "a term begins before its first frame");
         let draft = Draft {
             kind: Kind::NoOp,
@@ -248,17 +259,17 @@ impl Gather {
             arrival,
         };
         let header: FrameHeader = tip.stamp(draft, reign.term, reign.durable);
-        header.encode(&mut buffer[self.used..]);
+        buffer.put(self.used, &encoded(&header));
         self.used += HEADER_BYTES;
         tip.advance(&header);
     }
 
-    fn pad(&mut self, buffer: &mut [u8], tip: &Tip, reign: Reign) {
+    fn pad(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &Tip, reign: Reign) {
         let end = padded(self.used);
         if end > self.used {
-            let pad = &mut buffer[self.used..end];
-            pad.fill(0);
-            encode_pad(pad, tip, reign.durable);
+            let body_at = self.used + HEADER_BYTES;
+            buffer.put(self.used, &encoded(&pad(tip, reign.durable, end - body_at)));
+            buffer.put_zeros(body_at..end);
             self.used = end;
         }
     }
@@ -269,17 +280,24 @@ const fn padded(used: usize) -> usize {
     if used as u64 == block_up(used as u64) { used } else { block_up((used + HEADER_BYTES) as u64) as usize }
 }
 
-fn encode_pad(pad: &mut [u8], tip: &Tip, durable: FrameIndex) {
-    let (header, body) = pad.split_at_mut(HEADER_BYTES);
+/// The header of a pad with a body of so many zeros.
+fn pad(tip: &Tip, durable: FrameIndex, body_len: usize) -> FrameHeader {
+    static ZEROS: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
     let draft = Draft {
         kind: Kind::Pad,
-        body_len: u32::try_from(body.len()).expect("a pad is shorter than two blocks"),
-        body_crc: crc32fast::hash(body),
+        body_len: u32::try_from(body_len).expect("a pad is shorter than two blocks"),
+        body_crc: crc32fast::hash(&ZEROS[..body_len]),
         record_count: 0,
         producer: None,
         arrival: tip.arrival,
     };
-    tip.stamp(draft, tip.term, durable).encode(header);
+    tip.stamp(draft, tip.term, durable)
+}
+
+fn encoded(header: &FrameHeader) -> [u8; HEADER_BYTES] {
+    let mut bytes = [0; HEADER_BYTES];
+    header.encode(&mut bytes);
+    bytes
 }
 
 #[cfg(test)]

@@ -272,6 +272,12 @@ impl Permit {
         self.permits += std::mem::take(&mut other.permits);
     }
 
+    /// How many are held.
+    #[must_use]
+    pub const fn permits(&self) -> usize {
+        self.permits
+    }
+
     /// Gives `permits` of these back early; never more than are held.
     pub fn release(&mut self, permits: usize) {
         let permits = permits.min(self.permits);

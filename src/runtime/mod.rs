@@ -25,7 +25,7 @@ pub mod tokio;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -142,10 +142,41 @@ pub trait WriteHalf: 'static {
     fn shutdown(&self);
 }
 
+/// A buffer being filled, from front to back as a rule. Memory that is overwritten anyway is not cleared first; what was not
+/// written reads as zero nevertheless.
+pub trait Fill {
+    /// Bytes it takes.
+    fn capacity(&self) -> usize;
+
+    /// Writes `bytes` at `at`.
+    ///
+    /// Panics if they do not fit.
+    fn put(&mut self, at: usize, bytes: &[u8]);
+
+    /// Writes zeros.
+    ///
+    /// Panics if they do not fit.
+    fn put_zeros(&mut self, range: Range<usize>);
+}
+
+impl Fill for [u8] {
+    fn capacity(&self) -> usize {
+        self.len()
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn put_zeros(&mut self, range: Range<usize>) {
+        self[range].fill(0);
+    }
+}
+
 /// Everything a node needs: a [`Reactor`] with files, listeners and mailboxes.
 pub trait Runtime: Reactor {
-    /// An aligned buffer being filled. Contents are zero at first.
-    type BufMut: AsRef<[u8]> + AsMut<[u8]> + 'static;
+    /// An aligned buffer being filled. To be seen whole it is cleared where nothing was written yet.
+    type BufMut: Fill + AsMut<[u8]> + 'static;
     /// A shared, read-only, cheap-to-clone buffer.
     type Buf: Clone + Deref<Target = [u8]> + 'static;
     /// An open file. Dropping it closes the file; no data is lost by that, nothing is synced by it either.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::disk::{Disk, Landing, Space};
 use super::options::DiskOp;
 use super::process::Process;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{DiskSpace, File, Open};
+use crate::runtime::{DiskSpace, File, Fill, Open};
 
 /// How long [`File::settled`] waits: 10 s, as the shell does.
 const SETTLE_TRIES: u32 = 1_000;
@@ -46,9 +46,17 @@ impl SimBufMut {
     }
 }
 
-impl AsRef<[u8]> for SimBufMut {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes[self.start..]
+impl Fill for SimBufMut {
+    fn capacity(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.as_mut().put(at, bytes);
+    }
+
+    fn put_zeros(&mut self, range: Range<usize>) {
+        self.as_mut().put_zeros(range);
     }
 }
 

@@ -13,7 +13,7 @@ use super::options::DiskOp;
 use super::process::Process;
 use super::{HostId, disk::tree::dir_at};
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{DiskSpace, Open, Reactor, Runtime, Step, TaskClass};
+use crate::runtime::{DiskSpace, Fill, Open, Reactor, Runtime, Step, TaskClass};
 use crate::types::{MonoUs, WallUs};
 
 /// A process on a simulated host, as its code sees the machine. Once the host went down, it and everything made with it is
@@ -108,7 +108,7 @@ impl Runtime for SimRuntime {
     }
 
     fn freeze(&self, buf: SimBufMut, len: usize) -> SimBuf {
-        let have = buf.as_ref().len();
+        let have = buf.capacity();
         assert!(len <= have, "{len} of {have} bytes cannot be frozen");
         assert!(len.is_multiple_of(BLOCK_BYTES), "{len} bytes are not made of blocks");
         buf.freeze(len)

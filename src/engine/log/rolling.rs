@@ -15,7 +15,7 @@ use crate::format::segment::{FRAMES_AT, SegmentHeader};
 use crate::limits::BLOCK_BYTES;
 use crate::log::blanking::Blanking;
 use crate::log::sizing;
-use crate::runtime::{File, Open, Runtime, TaskClass};
+use crate::runtime::{File, Fill, Open, Runtime, TaskClass};
 use crate::shard::admission::PutRefusal;
 
 impl<R: Runtime> Log<R> {
@@ -175,7 +175,7 @@ impl<R: Runtime> Log<R> {
         let rt = &self.env.rt;
         let bytes = usize::try_from(range.end - range.start).expect("a few blocks");
         let mut zeros = rt.alloc(bytes);
-        zeros.as_mut().fill(0);
+        zeros.put_zeros(0..bytes);
         let zeros = rt.freeze(zeros, bytes);
         let written = async { self.file(number).await?.write_at(&zeros, range.start).await };
         written

@@ -340,7 +340,10 @@ impl<'a, R: Runtime> Scan<'a, R> {
                     // what lies beyond must not take it for a frame to resume at.
                     Step::More(need) => {
                         let truncated = FrameError::Truncated { need, have: bytes.len() };
-                        return stopped(pos, FrameHeader::decode(bytes).map_or(Stop::NoFrame(truncated), Stop::TornBody));
+                        return stopped(
+                            pos,
+                            FrameHeader::decode(bytes).map_or(Stop::NoFrame(truncated), Stop::TornBody),
+                        );
                     }
                     Step::Stop(stop) => return stopped(pos, stop),
                 }

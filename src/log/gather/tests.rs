@@ -41,9 +41,10 @@ fn walk(mut tip: Tip, bytes: &[u8]) -> (Tip, Vec<FrameHeader>) {
 fn small_puts_share_a_frame() {
     let (mut tip, mut gather, mut buffer) = (Tip::genesis(GroupId(9)), Gather::new(), vec![0xee; 8192]);
     let bodies: Vec<_> = (0..5).map(|i| body(i, 100 + usize::from(i))).collect();
-    let placed: Vec<_> = bodies.iter().map(|b| gather.place(&mut buffer, &mut tip, reign(), &batch(b, None))).collect();
+    let placed: Vec<_> =
+        bodies.iter().map(|b| gather.place(&mut buffer[..], &mut tip, reign(), &batch(b, None))).collect();
     assert_eq!(placed.iter().map(|p| p.base_offset.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-    let flush = gather.seal(&mut buffer, &mut tip, reign());
+    let flush = gather.seal(&mut buffer[..], &mut tip, reign());
     assert_eq!(flush.len, BLOCK_BYTES);
     assert_eq!(flush.frames.len(), 1);
     assert!(placed.iter().all(|p| p.end.index == FrameIndex(2)), "no-op and one data frame");
@@ -64,9 +65,9 @@ fn stamped_batches_are_never_merged() {
     let stamp = Some(ProducerStamp { id: ProducerId(4), epoch: 0, seq: 0 });
     let small = body(1, 10);
     for producer in [None, stamp, None, None] {
-        gather.place(&mut buffer, &mut tip, reign(), &batch(&small, producer));
+        gather.place(&mut buffer[..], &mut tip, reign(), &batch(&small, producer));
     }
-    let flush = gather.seal(&mut buffer, &mut tip, reign());
+    let flush = gather.seal(&mut buffer[..], &mut tip, reign());
     let (_, headers) = walk(Tip::genesis(GroupId(9)), &buffer[..flush.len]);
     let data: Vec<_> = headers.iter().filter(|h| h.kind == Kind::Data).map(|h| (h.record_count, h.producer)).collect();
     assert_eq!(data, [(1, None), (1, stamp), (2, None)]);
@@ -76,8 +77,8 @@ fn stamped_batches_are_never_merged() {
 #[test]
 fn quiet_block_repeats_the_tip() {
     let (mut tip, mut gather, mut buffer) = (Tip::genesis(GroupId(9)), Gather::new(), vec![0; 8192]);
-    gather.place(&mut buffer, &mut tip, reign(), &batch(&body(1, 10), None));
-    gather.seal(&mut buffer, &mut tip, reign());
+    gather.place(&mut buffer[..], &mut tip, reign(), &batch(&body(1, 10), None));
+    gather.seal(&mut buffer[..], &mut tip, reign());
     let mut block = vec![0xee; BLOCK_BYTES];
     Gather::quiet(&mut block, &tip, tip.index);
     let (end, headers) = walk(tip, &block);
@@ -100,19 +101,19 @@ proptest! {
             let producer = stamped.then_some(ProducerStamp { id: ProducerId(4), epoch: 0, seq });
             seq += 1;
             if !gather.fits(buffer.len(), data.len()) {
-                let sealed = gather.seal(&mut buffer, &mut tip, reign());
+                let sealed = gather.seal(&mut buffer[..], &mut tip, reign());
                 log.extend_from_slice(&buffer[..sealed.len]);
             }
-            let placed = gather.place(&mut buffer, &mut tip, reign(), &batch(&data, producer));
+            let placed = gather.place(&mut buffer[..], &mut tip, reign(), &batch(&data, producer));
             prop_assert_eq!(placed.base_offset.0, u64::from(seq - 1));
             expected.extend_from_slice(&data);
             if flush {
-                let sealed = gather.seal(&mut buffer, &mut tip, reign());
+                let sealed = gather.seal(&mut buffer[..], &mut tip, reign());
                 prop_assert_eq!(sealed.len % BLOCK_BYTES, 0);
                 log.extend_from_slice(&buffer[..sealed.len]);
             }
         }
-        let sealed = gather.seal(&mut buffer, &mut tip, reign());
+        let sealed = gather.seal(&mut buffer[..], &mut tip, reign());
         log.extend_from_slice(&buffer[..sealed.len]);
         let (end, _) = walk(start, &log);
         prop_assert_eq!(end, tip);

@@ -7,7 +7,7 @@ use futures_lite::future::{poll_once, zip};
 
 use super::{Place, soon};
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{File, Open, Runtime};
+use crate::runtime::{File, Fill, Open, Runtime};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -86,9 +86,9 @@ pub async fn buffers_start_zeroed<R: Runtime>(rt: &R, _: &Place) {
     for round in 0..8 {
         for blocks in [1, 2, 16, 300] {
             let mut buf = rt.alloc(blocks * BLOCK_BYTES);
-            assert_eq!(buf.as_ref().len(), blocks * BLOCK_BYTES);
-            assert!(buf.as_ref().as_ptr().addr().is_multiple_of(BLOCK_BYTES));
-            assert!(buf.as_ref().iter().all(|byte| *byte == 0), "round {round}, {blocks} blocks");
+            assert_eq!(buf.capacity(), blocks * BLOCK_BYTES);
+            assert!(buf.as_mut().as_ptr().addr().is_multiple_of(BLOCK_BYTES));
+            assert!(buf.as_mut().iter().all(|byte| *byte == 0), "round {round}, {blocks} blocks");
             buf.as_mut().fill(0xFF);
             let frozen = rt.freeze(buf, blocks.div_ceil(2) * BLOCK_BYTES);
             let shared = frozen.clone();
@@ -99,6 +99,28 @@ pub async fn buffers_start_zeroed<R: Runtime>(rt: &R, _: &Place) {
     }
     let nothing = rt.alloc(BLOCK_BYTES);
     assert!(rt.freeze(nothing, 0).is_empty());
+}
+
+/// What was not written of a buffer reads as zero, also in memory that was used before: gaps, the end, parts cleared again.
+pub async fn buffers_show_what_was_written<R: Runtime>(rt: &R, _: &Place) {
+    const LEN: usize = 4 * BLOCK_BYTES;
+    let dirty: Vec<R::Buf> = (0..16).map(|_| filled(rt, 4, 0xEE)).collect();
+    drop(dirty);
+    let mut buf = rt.alloc(LEN);
+    let mut expected = vec![0; LEN];
+    for (at, len) in [(100, 5), (0, 50), (3_000, 3_000), (6_000, 1), (0, 7_000), (9_000, 10)] {
+        let bytes = vec![at as u8 | 1; len];
+        buf.put(at, &bytes);
+        expected[at..at + len].copy_from_slice(&bytes);
+    }
+    // Within what was written, over its end, behind it, and nothing.
+    for range in [10..20, 9_005..9_500, 10_000..10_100, 5..5] {
+        buf.put_zeros(range.clone());
+        expected[range].fill(0);
+    }
+    buf.put(10_050, &[7; 100]);
+    expected[10_050..10_150].fill(7);
+    assert!(*rt.freeze(buf, LEN) == expected[..]);
 }
 
 /// Writes to disjoint ranges may run at the same time, beyond the end too.

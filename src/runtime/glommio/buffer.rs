@@ -1,46 +1,81 @@
 //! Aligned buffers: one being filled, one shared.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 
 use ::glommio::io::{DmaBuffer, ReadResult};
 
 use crate::limits::BLOCK_BYTES;
+use crate::runtime::Fill;
 
-/// An aligned buffer being filled, all zero at first.
+/// An aligned buffer being filled.
+///
+/// Trap: glommio hands out memory as the allocator left it. Clearing all of it would cost as much as the copy that follows;
+/// so what was written is kept account of, and a slice is only made of that.
+///
+/// Invariant: the first `written` bytes are initialised.
 #[derive(Debug)]
-pub struct BufMut(DmaBuffer);
+pub struct BufMut {
+    buffer: DmaBuffer,
+    written: usize,
+}
 
 impl BufMut {
     /// A buffer of `len` bytes, a positive multiple of the block size.
-    pub(super) fn zeroed(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "a buffer of {len} bytes is not made of whole blocks");
-        let mut buffer = ::glommio::allocate_dma_buffer(len);
+        let buffer = ::glommio::allocate_dma_buffer(len);
         assert!(buffer.as_ptr().addr().is_multiple_of(BLOCK_BYTES), "glommio aligns its buffers to 4,096");
-        // Trap: glommio hands out memory as the allocator left it. Through the pointer, because a `&mut [u8]` over
-        // uninitialised memory must not be made.
-        // SAFETY: the pointer is valid for writes of `buffer.len()` bytes, and nobody else knows it yet.
-        unsafe { buffer.as_mut_ptr().write_bytes(0, buffer.len()) };
-        Self(buffer)
+        Self { buffer, written: 0 }
+    }
+
+    /// Clears what lies between what was written and `end`.
+    fn clear_to(&mut self, end: usize) {
+        assert!(end <= self.buffer.len(), "{end} bytes of a buffer of {}", self.buffer.len());
+        if let Some(more) = end.checked_sub(self.written) {
+            // Through the pointer, because a `&mut [u8]` over uninitialised memory must not be made.
+            // SAFETY: the range lies within the buffer, which `&mut self` lends to nobody else.
+            unsafe { self.buffer.as_mut_ptr().add(self.written).write_bytes(0, more) };
+            self.written = end;
+        }
     }
 
     pub(super) fn freeze(self, len: usize) -> Buf {
         assert!(len.is_multiple_of(BLOCK_BYTES), "{len} bytes are not whole blocks");
-        assert!(len <= self.0.len(), "{len} bytes of a buffer of {}", self.0.len());
         Buf::prefix(self, len)
     }
 }
 
-impl AsRef<[u8]> for BufMut {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
+impl Fill for BufMut {
+    fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        assert!(end <= self.buffer.len(), "{} bytes at {at} of a buffer of {}", bytes.len(), self.buffer.len());
+        self.clear_to(at.max(self.written));
+        // SAFETY: the range lies within the buffer, and `bytes` cannot: `&mut self` lends it to nobody else.
+        unsafe { self.buffer.as_mut_ptr().add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.written = self.written.max(end);
+    }
+
+    fn put_zeros(&mut self, range: Range<usize>) {
+        assert!(range.end <= self.buffer.len(), "{range:?} of a buffer of {}", self.buffer.len());
+        let again = range.start..range.end.min(self.written);
+        if !again.is_empty() {
+            // SAFETY: the range lies within the buffer, which `&mut self` lends to nobody else.
+            unsafe { self.buffer.as_mut_ptr().add(again.start).write_bytes(0, again.len()) };
+        }
+        self.clear_to(range.end.max(self.written));
     }
 }
 
 impl AsMut<[u8]> for BufMut {
     fn as_mut(&mut self) -> &mut [u8] {
-        self.0.as_bytes_mut()
+        self.clear_to(self.buffer.len());
+        self.buffer.as_bytes_mut()
     }
 }
 
@@ -63,8 +98,9 @@ impl Buf {
 
     /// The first `len` bytes of `buffer`, which need not be whole blocks: the end of a file.
     pub(super) fn prefix(mut buffer: BufMut, len: usize) -> Self {
-        buffer.0.trim_to_size(len);
-        Self(Inner::Filled(Rc::new(buffer.0)))
+        buffer.clear_to(len.max(buffer.written));
+        buffer.buffer.trim_to_size(len);
+        Self(Inner::Filled(Rc::new(buffer.buffer)))
     }
 
     /// The buffer in the form a write takes; copied if it came from a read.
@@ -78,9 +114,10 @@ impl Buf {
 
 /// A copy of `bytes` that can be written to a file.
 pub(super) fn copy(bytes: &[u8]) -> Rc<DmaBuffer> {
-    let mut buffer = BufMut::zeroed(bytes.len().next_multiple_of(BLOCK_BYTES));
-    buffer.as_mut()[..bytes.len()].copy_from_slice(bytes);
-    Rc::new(buffer.0)
+    let mut buffer = BufMut::new(bytes.len().next_multiple_of(BLOCK_BYTES));
+    buffer.put(0, bytes);
+    buffer.clear_to(buffer.capacity());
+    Rc::new(buffer.buffer)
 }
 
 impl From<ReadResult> for Buf {

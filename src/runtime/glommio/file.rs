@@ -15,7 +15,7 @@ use super::blocking::Blocking;
 use super::buffer::{Buf, BufMut, copy};
 use super::relay::relay;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{self, Open};
+use crate::runtime::{self, Fill, Open};
 
 /// How long [`runtime::File::settled`] waits: 10 s, far beyond the slowest write of a disk that is not broken.
 const SETTLE_TRIES: u32 = 5_000;
@@ -122,13 +122,13 @@ impl runtime::File for File {
             return Ok(read.into());
         }
         // Short though the file goes on: rare (a signal, a device that splits). Put the pieces together.
-        let mut whole = BufMut::zeroed(len);
+        let mut whole = BufMut::new(len);
         let mut filled = read.len() / BLOCK_BYTES * BLOCK_BYTES;
-        whole.as_mut()[..filled].copy_from_slice(&read[..filled]);
+        whole.put(0, &read[..filled]);
         while filled < len {
             let at = pos + filled as u64;
             let more = relay(self.file.read_at_aligned(at, len - filled)).await.map_err(into_io)?;
-            whole.as_mut()[filled..filled + more.len()].copy_from_slice(&more);
+            whole.put(filled, &more);
             filled += more.len();
             if !more.len().is_multiple_of(BLOCK_BYTES) || more.is_empty() {
                 break;

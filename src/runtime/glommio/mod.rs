@@ -178,7 +178,7 @@ impl Runtime for GlommioRuntime {
     type Receiver<T: Send + 'static> = Receiver<T>;
 
     fn alloc(&self, len: usize) -> BufMut {
-        BufMut::zeroed(len)
+        BufMut::new(len)
     }
 
     fn freeze(&self, buf: BufMut, len: usize) -> Buf {
