@@ -1,4 +1,4 @@
-//! What a process of this machine uses, from `/proc`.
+//! What a process of this machine uses, and what its hypervisor takes, from `/proc`.
 
 use std::fs;
 
@@ -23,6 +23,43 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.nth(11)?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+/// CPU time of this machine so far, in ticks: what its hypervisor gave to others, and all of it.
+fn stolen_ticks(stat: &str) -> Option<(u64, u64)> {
+    // user nice system idle iowait irq softirq steal; what guests used is in `user` already.
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let fields: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some((*fields.get(7)?, fields.iter().sum()))
+}
+
+/// The share of a machine's CPU time that its hypervisor gave to others within the measured time: whoever wanted to run then
+/// waited, node and generator alike, and no figure tells that wait from theirs.
+#[derive(Clone, Debug, Default)]
+pub struct Stolen {
+    base: Option<(u64, u64)>,
+    last: Option<(u64, u64)>,
+}
+
+impl Stolen {
+    /// To be called often; `measured` is when measuring starts and ends.
+    pub fn look(&mut self, now_ns: u64, measured: (u64, u64)) {
+        if (measured.0..=measured.1).contains(&now_ns) {
+            self.see(&fs::read_to_string("/proc/stat").unwrap_or_default());
+        }
+    }
+
+    fn see(&mut self, stat: &str) {
+        self.last = stolen_ticks(stat).or(self.last);
+        self.base = self.base.or(self.last);
+    }
+
+    /// The share, from 0 to 1; `None` if the kernel does not tell.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        let ((stolen, all), (stolen_before, all_before)) = (self.last?, self.base?);
+        (all > all_before).then(|| (stolen - stolen_before) as f64 / (all - all_before) as f64)
+    }
 }
 
 /// The CPU time that a node uses in the measured time, also when another process takes its place.
@@ -95,6 +132,21 @@ mod tests {
         let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 700 50 13 14";
         assert_eq!(cpu_ticks(stat), Some(750));
         assert_eq!(cpu_ticks("7 (x) S 1"), None);
+    }
+
+    /// Goal: the share is that of the time between the first look and the last; a kernel without the field tells nothing.
+    #[test]
+    fn stolen_time_is_a_share() {
+        let mut stolen = Stolen::default();
+        assert_eq!(stolen.share(), None);
+        stolen.see("cpu  100 0 50 800 10 0 5 35 7 0\ncpu0 1 2 3\n");
+        assert_eq!(stolen.share(), None, "no time has passed");
+        stolen.see("cpu  150 0 75 850 10 0 5 60 9 0\ncpu0 1 2 3\n");
+        assert_eq!(stolen.share(), Some(25.0 / 150.0));
+        stolen.see("gone");
+        assert_eq!(stolen.share(), Some(25.0 / 150.0));
+        assert_eq!(stolen_ticks("cpu  1 2 3 4"), None);
+        assert!(stolen_ticks(&fs::read_to_string("/proc/stat").unwrap()).is_some());
     }
 
     /// Goal: this process is there and uses memory; one that is not there gives nothing.

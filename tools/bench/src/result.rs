@@ -52,6 +52,10 @@ pub struct RunResult {
     pub generator: GeneratorInfo,
     /// The node's use of the machine, if it is a process of this machine and known.
     pub node: Option<NodeUse>,
+    /// Share of this machine's CPU time, from 0 to 1, that its hypervisor gave to others in the measured time; `None` if the
+    /// kernel does not tell.
+    #[serde(default)]
+    pub stolen_share: Option<f64>,
     /// Reading of the backlog, if the workload has one: one entry per group.
     pub catch_up: Vec<CatchUp>,
     /// What was done to the node.

@@ -248,6 +248,8 @@ fn generator(run: &RunResult) -> Facts {
         }
         None => facts.push(fact("node CPU", crate::env::UNKNOWN)),
     }
+    let stolen = run.stolen_share.map(|share| format!("{:.1} %", share * 100.0));
+    facts.push(fact("CPU time taken by the hypervisor", stolen.unwrap_or_else(|| crate::env::UNKNOWN.to_owned())));
     facts
 }
 

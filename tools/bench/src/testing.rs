@@ -121,6 +121,7 @@ pub fn run_at(rate: u64, seed: u64, slower: f64) -> RunResult {
             ..GeneratorInfo::default()
         },
         node: Some(NodeUse { pid: 7, cpu_s: 4.1, rss_bytes: 96 << 20, generator_cpu_ratio: 0.51 }),
+        stolen_share: Some(0.002),
         catch_up: Vec::new(),
         faults: vec![FaultOutcome { kind: "stall".to_owned(), at_ms: SECONDS * 2_000 / 3, ..FaultOutcome::default() }],
         changes: None,

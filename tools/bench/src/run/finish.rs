@@ -14,6 +14,9 @@ use crate::stats::Histogram;
 use crate::validity::{Observed, judge};
 use crate::verify::Verification;
 
+/// More than this share of the machine's CPU time taken by its hypervisor is worth a word beside the figures.
+const STOLEN_SHARE: f64 = 0.01;
+
 /// What was known before the load began.
 pub(super) struct Before<'a> {
     pub(super) started_unix_ms: u64,
@@ -88,6 +91,13 @@ pub(super) fn result<D: Driver>(setup: &Setup, ran: Ran, before: Before<'_>) -> 
         true if acked == 0 => verdict.invalid.push("nothing was measured".to_owned()),
         true => {}
     }
+    let stolen_share = ran.stolen.share();
+    if let Some(share) = stolen_share.filter(|share| *share > STOLEN_SHARE) {
+        verdict.notes.push(format!(
+            "the hypervisor took {:.1} % of this machine's CPU time: latencies are partly its own",
+            share * 100.0
+        ));
+    }
     if put.unresolved > 0 {
         verdict.notes.push(format!("{} records had no outcome after {}", put.unresolved, workload.drain));
     }
@@ -149,6 +159,7 @@ pub(super) fn result<D: Driver>(setup: &Setup, ran: Ran, before: Before<'_>) -> 
         series: ran.merge.series.finish(),
         generator,
         node,
+        stolen_share,
         catch_up,
         faults: ran.faults,
         changes: None,

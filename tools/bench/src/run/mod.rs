@@ -32,7 +32,7 @@ use crate::clock::{now_ns, unix_ms};
 use crate::driver::{Driver, ServerInfo, StreamSpec, Target};
 use crate::node::Node;
 use crate::pace::Pacer;
-use crate::process::Meter;
+use crate::process::{Meter, Stolen};
 use crate::result::{Environment, FaultOutcome, RunResult};
 use crate::stats::Histogram;
 use crate::verify::Ledger;
@@ -361,6 +361,7 @@ struct Ran {
     receive_cpu_ns: f64,
     faults: Vec<FaultOutcome>,
     meter: Option<Meter>,
+    stolen: Stolen,
     notes: Vec<String>,
 }
 
@@ -405,6 +406,7 @@ fn listen(
         receive_cpu_ns: 0.0,
         faults: Vec::new(),
         meter: pid.map(Meter::new),
+        stolen: Stolen::default(),
         notes: Vec::new(),
     };
     let mut faults: std::collections::VecDeque<Fault> = workload.faults.iter().copied().collect();
@@ -419,8 +421,10 @@ fn listen(
             faults.clear();
             control.end_by(now);
         }
+        let measured = (times.measure_ns, control.end_ns());
+        ran.stolen.look(now, measured);
         if let Some(meter) = &mut ran.meter {
-            meter.look(now, (times.measure_ns, control.end_ns()));
+            meter.look(now, measured);
         }
         if !drain_set && now >= control.end_ns() {
             drain_set = true;

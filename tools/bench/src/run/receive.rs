@@ -78,7 +78,7 @@ pub(super) async fn run<D: Driver>(
     let workload = &setup.workload;
     let driver = Rc::new(D::connect(&setup.target).await.context("a consumer cannot connect")?);
     let shards = driver.shards(&setup.stream).await.context("the shards are not to be learnt")?;
-    let recorder = Recorder::new(Arc::clone(&control));
+    let recorder = Recorder::new(Arc::clone(&control), workload.load.closed.is_some());
     let from = if setup.existing { From::End } else { From::Start };
     // The backlog has a producer of its own.
     let producers = workload.load.producers + u32::from(workload.backlog.is_some());
@@ -217,7 +217,9 @@ impl<D: Driver> Group<D> {
         }
         if self.control.is_measured(tag.intended_ns) {
             recorder.slice.put_to_get.record(now.saturating_sub(tag.intended_ns));
-            recorder.slice.put_to_get_actual.record(now.saturating_sub(tag.actual_ns));
+            if !recorder.is_closed {
+                recorder.slice.put_to_get_actual.record(now.saturating_sub(tag.actual_ns));
+            }
         }
     }
 

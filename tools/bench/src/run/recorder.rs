@@ -16,6 +16,8 @@ pub struct Recorder {
     control: Arc<Control>,
     /// Filled by whoever measures.
     pub slice: Slice,
+    /// In a closed loop a record is intended when it is sent: both latencies are one, and only the first is recorded.
+    pub is_closed: bool,
     /// CPU time of this thread in the measured time so far.
     pub cpu_ns: f64,
     cpu_before_ns: u64,
@@ -24,8 +26,8 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder for the calling thread.
     #[must_use]
-    pub fn new(control: Arc<Control>) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { control, slice: Slice::default(), cpu_ns: 0.0, cpu_before_ns: 0 }))
+    pub fn new(control: Arc<Control>, is_closed: bool) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self { control, slice: Slice::default(), is_closed, cpu_ns: 0.0, cpu_before_ns: 0 }))
     }
 
     /// The load begins: nothing before counts.
@@ -40,6 +42,10 @@ impl Recorder {
         let mut slice = std::mem::take(&mut self.slice);
         self.slice.start_ns = now;
         slice.end_ns = now;
+        if self.is_closed {
+            slice.put_ack_actual = slice.put_ack.clone();
+            slice.put_to_get_actual = slice.put_to_get.clone();
+        }
         slice.warmup = slice.start_ns < times.measure_ns;
         // A slice that reaches out of the measured time counts with its part in it.
         let from = slice.start_ns.max(times.measure_ns);

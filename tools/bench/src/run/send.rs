@@ -104,7 +104,7 @@ pub(super) async fn run<D: Driver>(
     let producers = share(number, workload);
     let driver = D::connect(&setup.target).await.context("a producer cannot connect")?;
     let state = Rc::new(State {
-        recorder: Recorder::new(Arc::clone(&control)),
+        recorder: Recorder::new(Arc::clone(&control), workload.load.closed.is_some()),
         ledger: RefCell::new(Ledger::new(producers.start, producers.len() as u32, workload.records.keys.count())),
         totals: RefCell::default(),
         in_flight: Cell::new(0),
@@ -183,7 +183,9 @@ impl State {
                 totals.acked += 1;
                 totals.acked_bytes += u64::from(sent.bytes);
                 recorder.slice.put_ack.record(now.saturating_sub(sent.intended_ns));
-                recorder.slice.put_ack_actual.record(now.saturating_sub(sent.actual_ns));
+                if !recorder.is_closed {
+                    recorder.slice.put_ack_actual.record(now.saturating_sub(sent.actual_ns));
+                }
             }
         }
         self.ledger.borrow_mut().acked(sents.len() as u64);
@@ -330,6 +332,9 @@ impl<D: Driver> Generator<D> {
         let data = self.writer.write(&Tag { producer, key, seq, intended_ns, actual_ns: now }, bytes);
         let outgoing = Outgoing { key: &self.key_texts[key as usize], data };
         state.in_flight.set(state.in_flight.get() + 1);
+        if self.producers[at].send_now(&outgoing, &sent) {
+            return;
+        }
         let (outcome, blocked) = {
             let mut send = pin!(self.producers[at].send(outgoing, sent));
             match futures_lite::future::poll_once(&mut send).await {

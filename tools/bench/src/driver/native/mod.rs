@@ -145,6 +145,13 @@ impl super::Producer for NativeProducer {
         }
     }
 
+    fn send_now(&self, record: &Outgoing<'_>, sent: &Sent) -> bool {
+        match self {
+            Self::Client(_) => false,
+            Self::Raw(producer) => producer.send_now(record, sent),
+        }
+    }
+
     fn flush(&self) {
         match self {
             // It sends as soon as it can, and lingers only if the workload says so.

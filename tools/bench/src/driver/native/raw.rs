@@ -46,6 +46,8 @@ struct Shard {
     filling: RefCell<Filling>,
     full: RefCell<VecDeque<Filling>>,
     sent: RefCell<VecDeque<(Answer, Filling)>>,
+    /// Batches that are done with: the next ones are made in the same memory, while the caches know it.
+    spare: RefCell<Vec<Filling>>,
     to_send: Notify,
     to_settle: Notify,
 }
@@ -55,7 +57,7 @@ struct Shard {
 struct Filling {
     body: BytesMut,
     sents: Vec<Sent>,
-    /// Its share of the buffer, given back when its outcome is known.
+    /// Its share of the buffer: room for a full batch while it is filled, then what it takes. Given back when its outcome is known.
     permit: Option<Permit>,
 }
 
@@ -90,39 +92,50 @@ impl RawProducer {
     }
 
     pub(super) async fn send(&self, record: Outgoing<'_>, sent: Sent) -> Result<(), Failure> {
-        let bytes = record.key.len() + record.data.len();
-        if bytes as u64 > u64::from(self.record_bytes_max) {
+        if !self.takes(&record) {
             return Err(Failure::new("argument", "the record is larger than the stream takes"));
         }
+        while !self.send_now(&record, &sent) {
+            // What waits for room must not wait for itself.
+            self.flush();
+            drop(self.budget.acquire(self.room(&record)).await);
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_now(&self, record: &Outgoing<'_>, sent: &Sent) -> bool {
+        if !self.takes(record) {
+            return false;
+        }
         let encoded = encoded_bytes(record.key.len(), record.data.len());
-        let permit = match self.budget.try_acquire(encoded) {
-            Some(permit) => permit,
-            None => {
-                // What waits for room must not wait for itself.
-                self.flush();
-                self.budget.acquire(encoded).await
-            }
-        };
         let shard = &self.shards[self.lanes.of(sent.key, record.key)];
         let mut filling = shard.filling.borrow_mut();
         if !filling.sents.is_empty() && filling.body.len() + encoded > self.bytes_max {
             shard.seal(&mut filling);
         }
         if filling.sents.is_empty() {
+            let Some(permit) = self.budget.try_acquire(self.room(record)) else { return false };
+            *filling = shard.spare.borrow_mut().pop().unwrap_or_default();
+            filling.permit = Some(permit);
             filling.body.reserve(self.bytes_max.max(encoded));
         }
         filling.body.put_slice(&encode_header(record.key.len(), record.data.len()));
         filling.body.put_slice(record.key.as_bytes());
         filling.body.put_slice(record.data);
-        filling.sents.push(sent);
-        match &mut filling.permit {
-            Some(held) => held.merge(permit),
-            none => *none = Some(permit),
-        }
+        filling.sents.push(*sent);
         if filling.body.len() >= self.bytes_max || filling.sents.len() >= self.records_max {
             shard.seal(&mut filling);
         }
-        Ok(())
+        true
+    }
+
+    fn takes(&self, record: &Outgoing<'_>) -> bool {
+        (record.key.len() + record.data.len()) as u64 <= u64::from(self.record_bytes_max)
+    }
+
+    /// The room for a batch that begins with `record`.
+    fn room(&self, record: &Outgoing<'_>) -> usize {
+        self.bytes_max.max(encoded_bytes(record.key.len(), record.data.len()))
     }
 
     pub(super) fn flush(&self) {
@@ -137,6 +150,9 @@ impl RawProducer {
 
 impl Shard {
     fn seal(&self, filling: &mut Filling) {
+        if let Some(permit) = &mut filling.permit {
+            permit.release(permit.permits().saturating_sub(filling.body.len()));
+        }
         self.full.borrow_mut().push_back(std::mem::take(filling));
         self.to_send.notify();
     }
@@ -158,7 +174,7 @@ async fn send(shard: Rc<Shard>, client: Client<TokioReactor>, description: Shard
 
 async fn settle(shard: Rc<Shard>, done: Done) {
     loop {
-        let (pending, batch) = shard.to_settle.until(|| shard.sent.borrow_mut().pop_front()).await;
+        let (pending, mut batch) = shard.to_settle.until(|| shard.sent.borrow_mut().pop_front()).await;
         let outcome = match pending {
             Ok(mut pending) => match pending.wait().await {
                 Ok(message) => result::<Put, _>(&message, |answer| answer.record_count),
@@ -166,10 +182,12 @@ async fn settle(shard: Rc<Shard>, done: Done) {
             },
             Err(error) => Err(error),
         };
-        drop(batch.permit);
+        batch.permit = None;
         match outcome {
             Ok(_) => done(&batch.sents, Ok(())),
             Err(error) => done(&batch.sents, Err(&failure(error))),
         }
+        batch.sents.clear();
+        shard.spare.borrow_mut().push(batch);
     }
 }
