@@ -89,6 +89,9 @@ async fn run(seed: Seed<GlommioRuntime>, rt: GlommioRuntime, herald: Herald) -> 
 /// Checks the machine and turns settings into what the node wants to know.
 fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
     let unfit = |error: preflight::PreflightError| Failure::new(Exit::Failure, error);
+    if let Err(error) = preflight::refuse_huge_pages() {
+        tracing::debug!(%error, "the kernel may use huge pages");
+    }
     preflight::check_io_uring().map_err(unfit)?;
     let online = preflight::online_cpus().map_err(unfit)?;
     let online: Vec<u16> = online.into_iter().filter_map(|cpu| u16::try_from(cpu).ok()).collect();

@@ -120,7 +120,7 @@ macro_rules! runtime_checks {
             listeners::connections_are_accepted, listeners::shared_ports_take_all, listeners::a_taken_port_is_refused,
             listeners::dropped_accepts_lose_nothing, listeners::a_dropped_listener_frees_its_port,
             files::opening, files::what_was_written_is_read, files::reads_end_at_the_end, files::buffers_start_zeroed,
-            files::buffers_show_what_was_written,
+            files::buffers_show_what_was_written, files::data_is_found,
             files::concurrent_writes, files::big_writes, files::read_buffers_can_be_written, files::allocating,
             files::truncating, files::dropped_writes_leave_a_usable_file, files::handles_share_one_file,
             directories::names_come_and_go, directories::renaming_replaces, directories::renaming_keeps_open_files,

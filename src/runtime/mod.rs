@@ -290,6 +290,10 @@ pub trait File: 'static {
     /// Length in bytes.
     async fn len(&self) -> io::Result<u64>;
 
+    /// Where, at `pos` or behind it, the first bytes are that may be other than zero, as far as the file system knows without
+    /// reading: what is only reserved is passed over. `None`: zeros to the end.
+    async fn data_from(&self, pos: u64) -> io::Result<Option<u64>>;
+
     /// Resolves once this is the only handle through which anybody can write to the file: what a process that was killed
     /// had under way has landed, or never will. The kernel gives up a dead process's locks and ports before its writes, so
     /// neither tells. For a file opened for writing. [`io::ErrorKind::TimedOut`] if another handle stays for seconds.

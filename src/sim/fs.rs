@@ -200,6 +200,20 @@ impl File for SimFile {
             .await
     }
 
+    async fn data_from(&self, pos: u64) -> io::Result<Option<u64>> {
+        let node = self.node();
+        self.handle
+            .process
+            .whole_disk_op(DiskOp::Len, &self.path, [pos, 0], move |_| {
+                let state = node.state.borrow();
+                let contents = state.visible();
+                let len = usize::try_from(contents.len().saturating_sub(pos)).expect("files are small");
+                let found = contents.read(pos, len).iter().position(|byte| *byte != 0);
+                Ok(found.map(|at| pos + (at / BLOCK_BYTES * BLOCK_BYTES) as u64))
+            })
+            .await
+    }
+
     /// A write in flight when its process dies lands then or never, so only handles of the living process are waited for.
     async fn settled(&self) -> io::Result<()> {
         self.check_writable()?;

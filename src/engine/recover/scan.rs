@@ -24,8 +24,10 @@ use crate::runtime::{File, Open, Runtime, Step as LeftOut};
 use crate::shard::producers::Producers;
 use crate::types::{FilePos, GroupId, Term, WallUs};
 
-/// Bytes per read while scanning.
+/// Bytes per read while scanning, once there is much. The first read is small, for the many logs that hold little; each is twice as
+/// large as the one before.
 const SCAN_BYTES: usize = 1 << 20;
+const SCAN_BYTES_FIRST: usize = 32 << 10;
 
 /// How far beyond a stop is looked for frames: whatever can have been in flight at once lies within.
 const LOOK_BEYOND_BYTES: u64 = SHARD_UNSYNCED_BYTES_MAX as u64;
@@ -295,10 +297,12 @@ impl<'a, R: Runtime> Scan<'a, R> {
     ) -> io::Result<Stopped> {
         let stopped = |pos, stop| Ok(Stopped { pos, stop });
         let mut need = BLOCK_BYTES;
+        let mut usual = SCAN_BYTES_FIRST;
         'windows: loop {
             let start = block_down(pos);
             // Whole blocks, also behind a frame larger than a window.
-            let want = block_up((need as u64 + (pos - start)).max(SCAN_BYTES as u64));
+            let want = block_up((need as u64 + (pos - start)).max(usual as u64));
+            usual = SCAN_BYTES.min(2 * usual);
             let want = want.min(block_up(len).saturating_sub(start));
             if want == 0 {
                 return stopped(pos, Stop::NoFrame(FrameError::Truncated { need: HEADER_BYTES, have: 0 }));
@@ -456,8 +460,14 @@ impl<'a, R: Runtime> Scan<'a, R> {
     /// proves a loss.
     async fn frames_beyond(&self, file: &R::File, mut start: u64, end: u64) -> io::Result<Sighting> {
         let mut sighting = Sighting::default();
-        while start < end {
-            let want = block_up((end - start).min(SCAN_BYTES as u64));
+        let mut usual = SCAN_BYTES_FIRST;
+        // Nearly all of what lies there was reserved and never written: that need not be read.
+        while let Some(data) = file.data_from(start).await?
+            && data < end
+        {
+            start = block_down(data).max(start);
+            let want = block_up((end - start).min(usual as u64));
+            usual = SCAN_BYTES.min(2 * usual);
             let window = file.read_at(start, usize::try_from(want).expect("fits memory")).await?;
             for (block, bytes) in window.chunks(BLOCK_BYTES).enumerate() {
                 let Some(header) = recovery::beyond(&self.tip, bytes) else { continue };

@@ -123,6 +123,25 @@ pub async fn buffers_show_what_was_written<R: Runtime>(rt: &R, _: &Place) {
     assert!(*rt.freeze(buf, LEN) == expected[..]);
 }
 
+/// What was written is never passed over by who looks for data, wherever it lies; where nothing was written the file system may
+/// say so, and nothing is behind the end.
+pub async fn data_is_found<R: Runtime>(rt: &R, place: &Place) {
+    let path = place.fresh(rt, "data_is_found").await.join("file");
+    let file = rt.open(&path, Open::CreateNew).await.expect("the name is free");
+    file.allocate(64 * BLOCK).await.expect("there is space");
+    assert!(file.data_from(0).await.expect("answered").is_none_or(|at| at == 0));
+    for at in [40, 7, 63] {
+        file.write_at(&filled(rt, 1, 9), at * BLOCK).await.expect("writable");
+        file.sync().await.expect("synced");
+    }
+    for (from, at) in [(0, 7), (7, 7), (8, 40), (40, 40), (41, 63), (63, 63)] {
+        let found = file.data_from(from * BLOCK).await.expect("answered").expect("there is some");
+        assert!((from * BLOCK..=at * BLOCK).contains(&found), "from {from}: {found}");
+    }
+    assert_eq!(file.data_from(64 * BLOCK).await.expect("answered"), None);
+    assert_eq!(file.data_from(640 * BLOCK).await.expect("answered"), None);
+}
+
 /// Writes to disjoint ranges may run at the same time, beyond the end too.
 pub async fn concurrent_writes<R: Runtime>(rt: &R, place: &Place) {
     const WRITES: usize = 32;

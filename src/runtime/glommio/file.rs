@@ -159,6 +159,24 @@ impl runtime::File for File {
         self.length()
     }
 
+    async fn data_from(&self, pos: u64) -> io::Result<Option<u64>> {
+        let from = libc::off_t::try_from(pos).map_err(io::Error::other)?;
+        // Nothing here uses the descriptor's own position, which this moves.
+        // SAFETY: the descriptor is open, and the call takes no pointers.
+        match unsafe { libc::lseek(self.file.as_raw_fd(), from, libc::SEEK_DATA) } {
+            -1 => {}
+            at => return Ok(Some(u64::try_from(at).map_err(io::Error::other)?)),
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            // Nothing but a hole, or behind the end.
+            Some(libc::ENXIO) => Ok(None),
+            // A file system that does not tell: all of it may be data.
+            Some(libc::EINVAL | libc::EOPNOTSUPP) => Ok((pos < self.length()?).then_some(pos)),
+            _ => Err(error),
+        }
+    }
+
     async fn settled(&self) -> io::Result<()> {
         for _ in 0..SETTLE_TRIES {
             match self.flock(libc::LOCK_EX) {

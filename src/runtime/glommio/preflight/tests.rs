@@ -78,3 +78,13 @@ fn low_memlock_is_a_clean_error() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Goal: huge pages are off for the whole process afterwards, as the kernel tells.
+#[test]
+fn huge_pages_are_refused() {
+    refuse_huge_pages().expect("Linux knows it");
+    let status = std::fs::read_to_string("/proc/self/status").expect("readable");
+    // Kernels before 5.0 do not tell.
+    let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert!(said.is_none_or(|enabled| enabled.trim() == "0"), "{said:?}");
+}
