@@ -4,6 +4,7 @@ mod missing;
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use super::again::{Doubt, Doubtful, write_again};
@@ -88,9 +89,20 @@ enum Trust {
 }
 
 /// Where a scan stopped.
-struct Stopped {
+struct Stopped<B> {
     pos: u64,
     stop: Stop,
+    /// What was read last, and from where on.
+    window: Option<(u64, B)>,
+}
+
+impl<B: Deref<Target = [u8]>> Stopped<B> {
+    /// The `len` bytes at `at`, if they were read.
+    fn seen(&self, at: u64, len: usize) -> Option<&[u8]> {
+        let (start, window) = self.window.as_ref()?;
+        let from = usize::try_from(at.checked_sub(*start)?).ok()?;
+        window.get(from..from + len)
+    }
 }
 
 /// Where the row of frames goes on behind a stop.
@@ -206,7 +218,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                 self.keep(file, segment).await?;
                 return Ok(next);
             }
-            if let Some(next) = self.continues_behind(&file, stopped.pos).await? {
+            if let Some(next) = self.continues_behind(&file, &stopped).await? {
                 self.see(Sight::Padding { segment: number, pos: FilePos(stopped.pos) });
                 pos = next;
                 continue;
@@ -294,8 +306,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
         segment: &mut Segment<R::Map>,
         mut pos: u64,
         len: u64,
-    ) -> io::Result<Stopped> {
-        let stopped = |pos, stop| Ok(Stopped { pos, stop });
+    ) -> io::Result<Stopped<R::Buf>> {
         let mut need = BLOCK_BYTES;
         let mut usual = SCAN_BYTES_FIRST;
         'windows: loop {
@@ -305,12 +316,13 @@ impl<'a, R: Runtime> Scan<'a, R> {
             usual = SCAN_BYTES.min(2 * usual);
             let want = want.min(block_up(len).saturating_sub(start));
             if want == 0 {
-                return stopped(pos, Stop::NoFrame(FrameError::Truncated { need: HEADER_BYTES, have: 0 }));
+                let stop = Stop::NoFrame(FrameError::Truncated { need: HEADER_BYTES, have: 0 });
+                return Ok(Stopped { pos, stop, window: None });
             }
             let window = file.read_at(start, usize::try_from(want).expect("fits memory")).await?;
             self.report.scanned_bytes += window.len() as u64;
             let ends = start + window.len() as u64 >= len || (window.len() as u64) < want;
-            loop {
+            let stop = loop {
                 let bytes = window.get((pos - start) as usize..).unwrap_or_default();
                 if self.trust != Trust::Chain
                     && let Ok(header) = FrameHeader::decode(bytes)
@@ -333,7 +345,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                         self.see(Sight::Frame { segment: segment.number, pos: FilePos(pos), header: &header, body });
                         pos += header.frame_bytes() as u64;
                         if self.halted {
-                            return stopped(pos, Stop::NoFrame(FrameError::Truncated { need: 0, have: 0 }));
+                            break Stop::NoFrame(FrameError::Truncated { need: 0, have: 0 });
                         }
                     }
                     Step::More(more) if !ends => {
@@ -344,14 +356,12 @@ impl<'a, R: Runtime> Scan<'a, R> {
                     // what lies beyond must not take it for a frame to resume at.
                     Step::More(need) => {
                         let truncated = FrameError::Truncated { need, have: bytes.len() };
-                        return stopped(
-                            pos,
-                            FrameHeader::decode(bytes).map_or(Stop::NoFrame(truncated), Stop::TornBody),
-                        );
+                        break FrameHeader::decode(bytes).map_or(Stop::NoFrame(truncated), Stop::TornBody);
                     }
-                    Step::Stop(stop) => return stopped(pos, stop),
+                    Step::Stop(stop) => break stop,
                 }
-            }
+            };
+            return Ok(Stopped { pos, stop, window: Some((start, window)) });
         }
     }
 
@@ -411,7 +421,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
         &self,
         at: usize,
         file: &R::File,
-        stopped: &Stopped,
+        stopped: &Stopped<R::Buf>,
         len: u64,
     ) -> io::Result<(Beyond, Option<Resume>)> {
         // The header of a torn frame says where the next one starts: if damage is proven, only this frame is lost.
@@ -556,7 +566,10 @@ impl<'a, R: Runtime> Scan<'a, R> {
         }
         match self.how {
             How::Open => {
-                file.sync().await?;
+                // What a hint or a later segment covers was synced before that was written.
+                if let Some(Doubtful::Frames(_)) = self.doubt.end(self.tip.index) {
+                    file.sync().await?;
+                }
                 // With damage it is looked at again at each start: a restored file must not be masked by what an index says.
                 if segment.sealed && segment.gaps.is_empty() && segment.first_arrival.is_some() {
                     self.save_index(&mut segment).await;

@@ -26,15 +26,22 @@ use crate::types::FilePos;
 const BLOCKS_BEHIND: u64 = 2;
 
 impl<R: Runtime> Scan<'_, R> {
-    /// Where the row goes on behind a damaged pad at `pos`. Only the frame that comes next is taken: the chain tells.
-    pub(super) async fn continues_behind(&self, file: &R::File, pos: u64) -> io::Result<Option<u64>> {
+    /// Where the row goes on behind a damaged pad at the stop. Only the frame that comes next is taken: the chain tells.
+    pub(super) async fn continues_behind(&self, file: &R::File, stopped: &Stopped<R::Buf>) -> io::Result<Option<u64>> {
         let block = BLOCK_BYTES as u64;
-        let first = block_up(pos + 1);
+        let first = block_up(stopped.pos + 1);
         for at in (0..BLOCKS_BEHIND).map(|n| first + n * block) {
             let mut need = BLOCK_BYTES;
             loop {
-                let bytes = file.read_at(at, need).await?;
-                match recovery::step(&self.tip, &bytes) {
+                let read;
+                let bytes = match stopped.seen(at, need) {
+                    Some(seen) => seen,
+                    None => {
+                        read = file.read_at(at, need).await?;
+                        &read[..]
+                    }
+                };
+                match recovery::step(&self.tip, bytes) {
                     Step::Next(_) => return Ok(Some(at)),
                     Step::More(more) if bytes.len() == need => {
                         need = usize::try_from(block_up(more as u64)).expect("fits memory");
@@ -51,7 +58,7 @@ impl<R: Runtime> Scan<'_, R> {
     pub(super) async fn cut_short(
         &self,
         at: usize,
-        stopped: &Stopped,
+        stopped: &Stopped<R::Buf>,
         len: u64,
         capacity: u64,
     ) -> io::Result<Option<(SegmentNumber, FilePos)>> {
