@@ -8,6 +8,9 @@
 use std::fmt;
 
 mod md5;
+mod slab;
+
+pub use self::slab::Slab;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {

@@ -183,8 +183,8 @@ fn flush() -> (Vec<u8>, Tip) {
         producer: Some(stamp()),
         arrival: ARRIVAL,
     };
-    gather.place(&mut buffer, &mut tip, reign, &batch);
-    let flush = gather.seal(&mut buffer, &mut tip, reign);
+    gather.place(&mut buffer[..], &mut tip, reign, &batch);
+    let flush = gather.seal(&mut buffer[..], &mut tip, reign);
     buffer.truncate(flush.len);
     (buffer, flush.tip)
 }

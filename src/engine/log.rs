@@ -38,12 +38,12 @@ use crate::log::gather::{Batch, Flush, FramePlace, Gather, Placed, Reign};
 use crate::log::marks::{Mark, Marks};
 use crate::log::tip::Tip;
 use crate::runtime::local::{Notify, Semaphore};
-use crate::runtime::{Fill, Runtime, TaskClass};
+use crate::runtime::{Runtime, TaskClass};
 use crate::shard::acks::PendingAcks;
 use crate::shard::admission::{Admission, Admit, PutRefusal};
 use crate::shard::latency::Latency;
 use crate::shard::producers::{Producers, Verdict};
-use crate::types::{Durability, FrameIndex, GroupId, MonoUs, Offset, ProducerStamp, WallUs};
+use crate::types::{Durability, FrameIndex, GroupId, MonoUs, Offset, ProducerStamp, Slab, WallUs};
 
 /// Index entries of an active segment are saved when this much was written since, so that recovery scans little.
 const CHECKPOINT_BYTES: u64 = 32 << 20;

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::format::block_up;
 use crate::format::names;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{File, Fill, Open, Runtime};
+use crate::runtime::{File, Open, Runtime};
+use crate::types::Slab;
 
 /// Largest file that is read whole: an index of the largest segment with a full producer table stays well below.
 const WHOLE_BYTES_MAX: u64 = 256 << 20;

@@ -12,8 +12,7 @@ use crate::format::frame::{FrameHeader, HEADER_BYTES, Kind};
 use crate::limits::{BLOCK_BYTES, FRAME_RECORDS_MAX, MERGE_BODY_BYTES_MAX, MERGED_FRAME_BYTES_MAX};
 use crate::log::marks::Mark;
 use crate::log::tip::{Draft, Tip};
-use crate::runtime::Fill;
-use crate::types::{FrameIndex, Offset, ProducerStamp, Term, WallUs};
+use crate::types::{FrameIndex, Offset, ProducerStamp, Slab, Term, WallUs};
 
 /// A put, checked, about to be placed.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +139,7 @@ impl Gather {
     /// Places a put. The caller asked [`Gather::fits`].
     pub fn place(
         &mut self,
-        buffer: &mut (impl Fill + ?Sized),
+        buffer: &mut (impl Slab + ?Sized),
         tip: &mut Tip,
         reign: Reign,
         batch: &Batch<'_>,
@@ -170,7 +169,7 @@ impl Gather {
     }
 
     /// Ends the flush with a pad and hands it out; the gather is empty again afterwards.
-    pub fn seal(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &mut Tip, reign: Reign) -> Flush {
+    pub fn seal(&mut self, buffer: &mut (impl Slab + ?Sized), tip: &mut Tip, reign: Reign) -> Flush {
         self.close(buffer, tip, reign.term);
         self.pad(buffer, tip, reign);
         let len = std::mem::take(&mut self.used);
@@ -190,7 +189,7 @@ impl Gather {
         pad(tip, durable, BLOCK_BYTES - HEADER_BYTES).encode(block);
     }
 
-    fn merge(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &Tip, batch: &Batch<'_>) -> Option<Offset> {
+    fn merge(&mut self, buffer: &mut (impl Slab + ?Sized), tip: &Tip, batch: &Batch<'_>) -> Option<Offset> {
         let open = self.open.as_mut()?;
         let body_len = open.draft.body_len as usize + batch.body.len();
         let records = open.draft.record_count + batch.record_count;
@@ -210,7 +209,7 @@ impl Gather {
         Some(base)
     }
 
-    fn open(&mut self, buffer: &mut (impl Fill + ?Sized), reign: Reign, batch: &Batch<'_>) {
+    fn open(&mut self, buffer: &mut (impl Slab + ?Sized), reign: Reign, batch: &Batch<'_>) {
         let start = self.used;
         let body_at = start + HEADER_BYTES;
         buffer.put(body_at, batch.body);
@@ -231,7 +230,7 @@ impl Gather {
     }
 
     /// Writes the open frame's header and moves the tip past it.
-    fn close(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &mut Tip, term: Term) {
+    fn close(&mut self, buffer: &mut (impl Slab + ?Sized), tip: &mut Tip, term: Term) {
         let Some(open) = self.open.take() else { return };
         let draft = Draft { body_crc: open.crc.finalize(), ..open.draft };
         let header = tip.stamp(draft, term, open.durable);
@@ -248,7 +247,7 @@ impl Gather {
         tip.advance(&header);
     }
 
-    fn place_no_op(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &mut Tip, reign: Reign, arrival: WallUs) {
+    fn place_no_op(&mut self, buffer: &mut (impl Slab + ?Sized), tip: &mut Tip, reign: Reign, arrival: WallUs) {
         assert!(self.open.is_none(), "a term begins before its first frame");
         let draft = Draft {
             kind: Kind::NoOp,
@@ -264,7 +263,7 @@ impl Gather {
         tip.advance(&header);
     }
 
-    fn pad(&mut self, buffer: &mut (impl Fill + ?Sized), tip: &Tip, reign: Reign) {
+    fn pad(&mut self, buffer: &mut (impl Slab + ?Sized), tip: &Tip, reign: Reign) {
         let end = padded(self.used);
         if end > self.used {
             let body_at = self.used + HEADER_BYTES;

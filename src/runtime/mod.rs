@@ -25,7 +25,7 @@ pub mod tokio;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,7 +33,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use self::room::Room;
-use crate::types::{MonoUs, WallUs};
+use crate::types::{MonoUs, Slab, WallUs};
 
 /// How urgent a task is. Implementations map the classes to scheduler queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,41 +142,10 @@ pub trait WriteHalf: 'static {
     fn shutdown(&self);
 }
 
-/// A buffer being filled, from front to back as a rule. Memory that is overwritten anyway is not cleared first; what was not
-/// written reads as zero nevertheless.
-pub trait Fill {
-    /// Bytes it takes.
-    fn capacity(&self) -> usize;
-
-    /// Writes `bytes` at `at`.
-    ///
-    /// Panics if they do not fit.
-    fn put(&mut self, at: usize, bytes: &[u8]);
-
-    /// Writes zeros.
-    ///
-    /// Panics if they do not fit.
-    fn put_zeros(&mut self, range: Range<usize>);
-}
-
-impl Fill for [u8] {
-    fn capacity(&self) -> usize {
-        self.len()
-    }
-
-    fn put(&mut self, at: usize, bytes: &[u8]) {
-        self[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn put_zeros(&mut self, range: Range<usize>) {
-        self[range].fill(0);
-    }
-}
-
 /// Everything a node needs: a [`Reactor`] with files, listeners and mailboxes.
 pub trait Runtime: Reactor {
     /// An aligned buffer being filled. To be seen whole it is cleared where nothing was written yet.
-    type BufMut: Fill + AsMut<[u8]> + 'static;
+    type BufMut: Slab + AsMut<[u8]> + 'static;
     /// A shared, read-only, cheap-to-clone buffer.
     type Buf: Clone + Deref<Target = [u8]> + 'static;
     /// An open file. Dropping it closes the file; no data is lost by that, nothing is synced by it either.
@@ -254,7 +223,7 @@ pub enum Open {
     CreateNew,
 }
 
-/// Space on a file system.
+/// Slab on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
     /// Bytes that can still be written.

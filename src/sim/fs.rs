@@ -16,7 +16,8 @@ use super::disk::{Disk, Landing, Space};
 use super::options::DiskOp;
 use super::process::Process;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{DiskSpace, File, Fill, Open};
+use crate::runtime::{DiskSpace, File, Open};
+use crate::types::Slab;
 
 /// How long [`File::settled`] waits: 10 s, as the shell does.
 const SETTLE_TRIES: u32 = 1_000;
@@ -46,7 +47,7 @@ impl SimBufMut {
     }
 }
 
-impl Fill for SimBufMut {
+impl Slab for SimBufMut {
     fn capacity(&self) -> usize {
         self.bytes.len() - self.start
     }

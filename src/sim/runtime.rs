@@ -13,8 +13,8 @@ use super::options::DiskOp;
 use super::process::Process;
 use super::{HostId, disk::tree::dir_at};
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{DiskSpace, Fill, Open, Reactor, Runtime, Step, TaskClass};
-use crate::types::{MonoUs, WallUs};
+use crate::runtime::{DiskSpace, Open, Reactor, Runtime, Step, TaskClass};
+use crate::types::{MonoUs, Slab, WallUs};
 
 /// A process on a simulated host, as its code sees the machine. Once the host went down, it and everything made with it is
 /// dead: operations never resolve, tasks are not started.

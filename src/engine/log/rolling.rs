@@ -15,8 +15,9 @@ use crate::format::segment::{FRAMES_AT, SegmentHeader};
 use crate::limits::BLOCK_BYTES;
 use crate::log::blanking::Blanking;
 use crate::log::sizing;
-use crate::runtime::{File, Fill, Open, Runtime, TaskClass};
+use crate::runtime::{File, Open, Runtime, TaskClass};
 use crate::shard::admission::PutRefusal;
+use crate::types::Slab;
 
 impl<R: Runtime> Log<R> {
     pub(super) async fn roll(&self, len: u64) -> io::Result<(SegmentNumber, u64)> {

@@ -7,7 +7,8 @@ use futures_lite::future::{poll_once, zip};
 
 use super::{Place, soon};
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{File, Fill, Open, Runtime};
+use crate::runtime::{File, Open, Runtime};
+use crate::types::Slab;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ::glommio::io::{DmaBuffer, ReadResult};
 
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::Fill;
+use crate::types::Slab;
 
 /// An aligned buffer being filled.
 ///
@@ -47,7 +47,7 @@ impl BufMut {
     }
 }
 
-impl Fill for BufMut {
+impl Slab for BufMut {
     fn capacity(&self) -> usize {
         self.buffer.len()
     }

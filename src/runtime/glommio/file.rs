@@ -15,7 +15,8 @@ use super::blocking::Blocking;
 use super::buffer::{Buf, BufMut, copy};
 use super::relay::relay;
 use crate::limits::BLOCK_BYTES;
-use crate::runtime::{self, Fill, Open};
+use crate::runtime::{self, Open};
+use crate::types::Slab;
 
 /// How long [`runtime::File::settled`] waits: 10 s, far beyond the slowest write of a disk that is not broken.
 const SETTLE_TRIES: u32 = 5_000;
