@@ -102,8 +102,8 @@ fn a_file_cut_inside_a_frame_costs_that_frame() {
     for keep in [HEADER_BYTES as u64, HEADER_BYTES as u64 + 1, BLOCK_BYTES as u64, 100_001] {
         let machine = written(2, 20);
         let frames = positions(&machine);
-        let in_first = frames.iter().filter(|(segment, _, header)| *segment == 0 && header.kind == Kind::Data);
-        let (_, pos, header) = in_first.last().unwrap();
+        let mut in_first = frames.iter().filter(|(segment, _, header)| *segment == 0 && header.kind == Kind::Data);
+        let (_, pos, header) = in_first.next_back().unwrap();
         let bytes = machine.bytes("0000000000.seg");
         machine.set_bytes("0000000000.seg", &bytes[..usize::try_from(pos + keep).unwrap()]);
         for name in machine.names().into_iter().filter(|name| name.ends_with(".idx")) {
