@@ -144,8 +144,8 @@ impl<R: Runtime> Admin<R> {
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
-                self.propose(worker, Command::CreateStream(create)).await?;
-                let stream = self.with_stream(&name, |stream| stream.id)?;
+                let look = |catalog: &Catalog| catalog.stream_by_name(&name).expect("it was created").id;
+                let stream = self.propose_and(worker, Command::CreateStream(create), look).await?;
                 // The stream is there. That it is not active yet is no refusal of the request: the next start sees to it.
                 self.propose(worker, Command::ActivateStream { stream }).await.map_err(in_force)?;
                 Ok(self.stream_done(stream, settings))
@@ -153,9 +153,9 @@ impl<R: Runtime> Admin<R> {
             AdminOp::Update { name, change } => {
                 let stream = self.with_stream(&name, |stream| stream.id)?;
                 let now = worker.rt.wall();
-                self.propose(worker, Command::UpdateStream { stream, change, now }).await?;
-                let settings = self.log.with(|catalog| catalog.stream(stream).map(|stream| stream.settings));
-                let settings = settings.ok_or(Failure::StreamUnknown(name))?;
+                let look = |catalog: &Catalog| catalog.stream(stream).expect("it was updated").settings;
+                let update = Command::UpdateStream { stream, change, now };
+                let settings = self.propose_and(worker, update, look).await?;
                 Ok(self.stream_done(stream, settings))
             }
             AdminOp::Delete { name, enforce } => {
@@ -185,12 +185,13 @@ impl<R: Runtime> Admin<R> {
                 let stream = self.with_stream(&name, |stream| stream.id)?;
                 let now = worker.rt.wall();
                 let register = Command::RegisterConsumer { stream, name: consumer.clone(), tags, now };
-                self.propose(worker, register).await?;
-                self.log.with(|catalog| {
-                    let found = catalog.stream(stream).and_then(|stream| stream.consumer_by_name(&consumer)).cloned();
-                    let consumer = found.ok_or(Failure::ConsumerUnknown(consumer))?;
-                    Ok(AdminDone::Registered { version: catalog.version(), consumer })
-                })
+                // As it came into force: others may have deregistered it, or registered another one, before this is answered.
+                let look = |catalog: &Catalog| {
+                    let found = catalog.stream(stream).and_then(|stream| stream.consumer_by_name(&consumer));
+                    let consumer = found.expect("it was registered").clone();
+                    AdminDone::Registered { version: catalog.version(), consumer }
+                };
+                self.propose_and(worker, register, look).await
             }
             AdminOp::Deregister { name, consumer } => {
                 let (stream, id) = self.with_consumer(&name, Some(&consumer))?;
