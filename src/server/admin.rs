@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, StoreCommand, Stream};
+use crate::catalog::{
+    Catalog, Command, ConsumerId, CreateStream, Event, Placed, Settings, Shard, Status, StoreCommand, Stream,
+};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore, one_shot};
 use crate::runtime::{Runtime, Step, TaskClass};
@@ -47,6 +49,8 @@ pub struct Admin<R: Runtime> {
     turn: Rc<Semaphore>,
     /// One task at a time brings a stream's shards where they are to be.
     resharding: RefCell<BTreeMap<StreamId, Rc<Semaphore>>>,
+    /// Streams that a start found half created, and something kept from being finished.
+    creating: RefCell<BTreeSet<StreamId>>,
     /// Streams with storage that is being freed.
     freeing: RefCell<BTreeSet<StreamId>>,
     deadlines: RefCell<Deadlines>,
@@ -61,6 +65,7 @@ impl<R: Runtime> Admin<R> {
             log,
             turn: Semaphore::new(1),
             resharding: RefCell::default(),
+            creating: RefCell::default(),
             freeing: RefCell::default(),
             deadlines: RefCell::new(Deadlines::new(now)),
             claimed: Cell::new(None),
@@ -84,23 +89,40 @@ impl<R: Runtime> Admin<R> {
         done.wait().await.unwrap_or(Err(Failure::OutcomeUnknown))
     }
 
-    /// Goes on with what a crash left half done, before anybody connects: streams that are being created. Everything else
-    /// is picked up by [`Admin::tend`].
+    /// Goes on with what a crash left half done, before anybody connects: streams that are being created. Those that the disk keeps
+    /// from being finished, and everything else, are picked up by [`Admin::tend`].
     pub async fn finish(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
         let creating: Vec<_> = self.log.with(|catalog| {
             let streams = catalog.streams().filter(|stream| stream.status == Status::Creating);
-            streams.map(|stream| (stream.id, stream.name.clone())).collect()
+            streams.map(|stream| stream.id).collect()
         });
-        for (stream, name) in creating {
-            // The owners created the logs when they opened their shards.
-            if let Err(error) = self.propose(worker, Command::ActivateStream { stream }).await {
-                tracing::error!(stream = name, %error, "could not finish what the last run began");
-            }
+        for stream in creating {
+            self.complete(worker, stream).await;
         }
     }
 
-    /// Looks after what needs no client: snapshots, reshards that are not finished, storage to be freed, closed shards that expire,
-    /// streams on demand. Ends when the node stops.
+    /// Makes a stream active that an earlier process began to create, or notes that this is still to be done.
+    async fn complete(&self, worker: &Rc<Worker<R>>, stream: StreamId) {
+        let shards: Option<Vec<Placed>> = self.log.with(|catalog| {
+            let found = catalog.stream(stream).filter(|stream| stream.status == Status::Creating)?;
+            Some(found.shards().iter().map(Shard::placed).collect())
+        });
+        // Deleted meanwhile, or active after all.
+        let Some(shards) = shards else { return };
+        let completed = async {
+            // The owners made the logs when they opened their shards, but for those that the disk refused. Once the stream is
+            // active a log that is not there counts as lost.
+            self.make(worker, &shards).await?;
+            self.propose(worker, Command::ActivateStream { stream }).await
+        };
+        if let Err(error) = completed.await {
+            tracing::error!(%stream, %error, "could not finish what the last run began");
+            self.creating.borrow_mut().insert(stream);
+        }
+    }
+
+    /// Looks after what needs no client: snapshots, streams half created, reshards that are not finished, storage to be freed, closed
+    /// shards that expire, streams on demand. Ends when the node stops.
     pub async fn tend(self: Rc<Self>, worker: Rc<Worker<R>>) {
         let mut scalers = autoscale::Autoscalers::default();
         let mut looked_at = None;
@@ -111,6 +133,10 @@ impl<R: Runtime> Admin<R> {
                 if let Err(error) = self.resolve(&worker).await {
                     tracing::warn!(%error, "whether a change of the catalogue came into force is not known yet");
                 }
+            }
+            for stream in std::mem::take(&mut *self.creating.borrow_mut()) {
+                let (this, here) = (Rc::clone(&self), Rc::clone(&worker));
+                worker.rt.spawn(TaskClass::Background, async move { this.complete(&here, stream).await });
             }
             let version = Some(self.log.with(|catalog| catalog.version()));
             if version != looked_at {
