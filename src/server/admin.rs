@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use futures_lite::future;
 
-use crate::catalog::{Catalog, Command, ConsumerId, CreateStream, Event, Settings, Status, StoreCommand, Stream};
+use crate::catalog::{
+    Catalog, Command, ConsumerId, CreateStream, Event, Placed, Settings, Shard, Status, StoreCommand, Stream,
+};
 use crate::engine::catalog::CatalogLog;
 use crate::runtime::local::{OneShot, Semaphore, one_shot};
 use crate::runtime::{Runtime, Step, TaskClass};
@@ -47,6 +49,8 @@ pub struct Admin<R: Runtime> {
     turn: Rc<Semaphore>,
     /// One task at a time brings a stream's shards where they are to be.
     resharding: RefCell<BTreeMap<StreamId, Rc<Semaphore>>>,
+    /// Streams that a start found half created, and something kept from being finished.
+    creating: RefCell<BTreeSet<StreamId>>,
     /// Streams with storage that is being freed.
     freeing: RefCell<BTreeSet<StreamId>>,
     deadlines: RefCell<Deadlines>,
@@ -61,6 +65,7 @@ impl<R: Runtime> Admin<R> {
             log,
             turn: Semaphore::new(1),
             resharding: RefCell::default(),
+            creating: RefCell::default(),
             freeing: RefCell::default(),
             deadlines: RefCell::new(Deadlines::new(now)),
             claimed: Cell::new(None),
@@ -84,23 +89,40 @@ impl<R: Runtime> Admin<R> {
         done.wait().await.unwrap_or(Err(Failure::OutcomeUnknown))
     }
 
-    /// Goes on with what a crash left half done, before anybody connects: streams that are being created. Everything else
-    /// is picked up by [`Admin::tend`].
+    /// Goes on with what a crash left half done, before anybody connects: streams that are being created. Those that the disk keeps
+    /// from being finished, and everything else, are picked up by [`Admin::tend`].
     pub async fn finish(self: &Rc<Self>, worker: &Rc<Worker<R>>) {
         let creating: Vec<_> = self.log.with(|catalog| {
             let streams = catalog.streams().filter(|stream| stream.status == Status::Creating);
-            streams.map(|stream| (stream.id, stream.name.clone())).collect()
+            streams.map(|stream| stream.id).collect()
         });
-        for (stream, name) in creating {
-            // The owners created the logs when they opened their shards.
-            if let Err(error) = self.propose(worker, Command::ActivateStream { stream }).await {
-                tracing::error!(stream = name, %error, "could not finish what the last run began");
-            }
+        for stream in creating {
+            self.complete(worker, stream).await;
         }
     }
 
-    /// Looks after what needs no client: snapshots, reshards that are not finished, storage to be freed, closed shards that expire,
-    /// streams on demand. Ends when the node stops.
+    /// Makes a stream active that an earlier process began to create, or notes that this is still to be done.
+    async fn complete(&self, worker: &Rc<Worker<R>>, stream: StreamId) {
+        let shards: Option<Vec<Placed>> = self.log.with(|catalog| {
+            let found = catalog.stream(stream).filter(|stream| stream.status == Status::Creating)?;
+            Some(found.shards().iter().map(Shard::placed).collect())
+        });
+        // Deleted meanwhile, or active after all.
+        let Some(shards) = shards else { return };
+        let completed = async {
+            // The owners made the logs when they opened their shards, but for those that the disk refused. Once the stream is
+            // active a log that is not there counts as lost.
+            self.make(worker, &shards).await?;
+            self.propose(worker, Command::ActivateStream { stream }).await
+        };
+        if let Err(error) = completed.await {
+            tracing::error!(%stream, %error, "could not finish what the last run began");
+            self.creating.borrow_mut().insert(stream);
+        }
+    }
+
+    /// Looks after what needs no client: snapshots, streams half created, reshards that are not finished, storage to be freed, closed
+    /// shards that expire, streams on demand. Ends when the node stops.
     pub async fn tend(self: Rc<Self>, worker: Rc<Worker<R>>) {
         let mut scalers = autoscale::Autoscalers::default();
         let mut looked_at = None;
@@ -111,6 +133,10 @@ impl<R: Runtime> Admin<R> {
                 if let Err(error) = self.resolve(&worker).await {
                     tracing::warn!(%error, "whether a change of the catalogue came into force is not known yet");
                 }
+            }
+            for stream in std::mem::take(&mut *self.creating.borrow_mut()) {
+                let (this, here) = (Rc::clone(&self), Rc::clone(&worker));
+                worker.rt.spawn(TaskClass::Background, async move { this.complete(&here, stream).await });
             }
             let version = Some(self.log.with(|catalog| catalog.version()));
             if version != looked_at {
@@ -144,8 +170,8 @@ impl<R: Runtime> Admin<R> {
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
-                self.propose(worker, Command::CreateStream(create)).await?;
-                let stream = self.with_stream(&name, |stream| stream.id)?;
+                let look = |catalog: &Catalog| catalog.stream_by_name(&name).expect("it was created").id;
+                let stream = self.propose_and(worker, Command::CreateStream(create), look).await?;
                 // The stream is there. That it is not active yet is no refusal of the request: the next start sees to it.
                 self.propose(worker, Command::ActivateStream { stream }).await.map_err(in_force)?;
                 Ok(self.stream_done(stream, settings))
@@ -153,9 +179,9 @@ impl<R: Runtime> Admin<R> {
             AdminOp::Update { name, change } => {
                 let stream = self.with_stream(&name, |stream| stream.id)?;
                 let now = worker.rt.wall();
-                self.propose(worker, Command::UpdateStream { stream, change, now }).await?;
-                let settings = self.log.with(|catalog| catalog.stream(stream).map(|stream| stream.settings));
-                let settings = settings.ok_or(Failure::StreamUnknown(name))?;
+                let look = |catalog: &Catalog| catalog.stream(stream).expect("it was updated").settings;
+                let update = Command::UpdateStream { stream, change, now };
+                let settings = self.propose_and(worker, update, look).await?;
                 Ok(self.stream_done(stream, settings))
             }
             AdminOp::Delete { name, enforce } => {
@@ -185,12 +211,13 @@ impl<R: Runtime> Admin<R> {
                 let stream = self.with_stream(&name, |stream| stream.id)?;
                 let now = worker.rt.wall();
                 let register = Command::RegisterConsumer { stream, name: consumer.clone(), tags, now };
-                self.propose(worker, register).await?;
-                self.log.with(|catalog| {
-                    let found = catalog.stream(stream).and_then(|stream| stream.consumer_by_name(&consumer)).cloned();
-                    let consumer = found.ok_or(Failure::ConsumerUnknown(consumer))?;
-                    Ok(AdminDone::Registered { version: catalog.version(), consumer })
-                })
+                // As it came into force: others may have deregistered it, or registered another one, before this is answered.
+                let look = |catalog: &Catalog| {
+                    let found = catalog.stream(stream).and_then(|stream| stream.consumer_by_name(&consumer));
+                    let consumer = found.expect("it was registered").clone();
+                    AdminDone::Registered { version: catalog.version(), consumer }
+                };
+                self.propose_and(worker, register, look).await
             }
             AdminOp::Deregister { name, consumer } => {
                 let (stream, id) = self.with_consumer(&name, Some(&consumer))?;

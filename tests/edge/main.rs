@@ -7,6 +7,7 @@ mod bounds;
 mod consumers;
 mod ending;
 mod forwarding;
+mod halfway;
 mod input;
 #[cfg(all(feature = "kinesis", feature = "cli"))]
 mod kinesis;

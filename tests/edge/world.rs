@@ -89,8 +89,9 @@ impl World {
         let control: Rc<Control> = Rc::default();
         *self.control.borrow_mut() = Rc::clone(&control);
         for seed in node::seeds::<SimRuntime>(&self.options, self.workers) {
-            let (rt, control) = (self.sim.runtime(self.node), Rc::clone(&control));
-            self.sim.spawn(self.node, async move {
+            // A thread each, as in earnest: one can be made to stand still.
+            let (rt, control) = (self.sim.runtime(self.node).on_thread(seed.id.0), Rc::clone(&control));
+            self.sim.spawn_on(&rt.clone(), async move {
                 seed.run(rt, Boss(Rc::clone(&control))).await.expect("the node runs");
                 control.ended.set(control.ended.get() + 1);
                 control.changed.notify();

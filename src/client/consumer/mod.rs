@@ -389,6 +389,12 @@ impl<R: Reactor> Consumer<R> {
         let consumer = self.options.consumer.unwrap_or(0);
         let subscribe = Subscribe { group: self.shard.group, start, consumer, credit };
         let (subscription, answer) = connection.subscribe(&subscribe, self.client.options().request_timeout).await?;
+        if answer.from >= answer.end_offset {
+            // Nothing to be pushed yet is as good a sign as the empty answer to a get. Without it the next interruption, however much
+            // later, would be taken for the same one that never passed.
+            self.failing_since = None;
+            self.backoff.reset();
+        }
         self.source = Source::Push(subscription, 0);
         Ok(answer)
     }

@@ -196,3 +196,25 @@ fn errors_that_do_not_pass_are_reported() {
         assert!(matches!(missing, Err(Error::StreamGone(_))));
     });
 }
+
+/// Goal: interruptions that passed are no reason to give up, however long ago the first one was, if nothing was put between them.
+#[test]
+fn a_quiet_shard_is_read_through_many_interruptions() {
+    for mode in MODES {
+        let world = World::new(9, 1);
+        world.sim.block_on(async {
+            let client = world.client().await;
+            let mut consumer = client.consumer(STREAM, shard(), Start::Horizon, options(mode)).await.unwrap();
+            let troubles = async {
+                for _ in 0..5 {
+                    client.reactor().sleep(options(mode).retry_for).await;
+                    world.sim.cut_connections(world.node, Chance::percent(100));
+                }
+                client.reactor().sleep(options(mode).retry_for).await;
+                world.fill(0, 1);
+            };
+            let (record, ()) = futures_lite::future::zip(consumer.next(), troubles).await;
+            check_filled(&record.unwrap().unwrap(), 0);
+        });
+    }
+}

@@ -18,7 +18,7 @@
 //! refresh the map                      stale: nothing is sent until the map is known
 //! shard closed                         also: it and those behind it are not stored
 //! gap before the window                the shard lost what it had acknowledged: new epoch
-//! producer unknown                     new epoch
+//! producer unknown                     new epoch; a gap, while the first batch of the epoch is in the window
 //! fenced                               the producer is over
 //! anything else                        the batch is refused; once it is the oldest: failed, and a new epoch
 //! ```
@@ -327,6 +327,9 @@ impl Lane {
             }
             Some(ErrorCode::ProducerGap) if current => return self.gap(&error),
             Some(ErrorCode::ProducerGap) => return Reaction::Nothing,
+            // It has never had a batch of this epoch: the first one, in the window still, was refused and is to be sent again. As with
+            // a gap; a new epoch would give up what may be stored.
+            Some(ErrorCode::ProducerUnknown) if id.seq > 0 && self.window[0].seq == 0 => return retry(self),
             Some(ErrorCode::ProducerUnknown) => {
                 self.reopening = true;
                 return Reaction::Nothing;

@@ -277,10 +277,10 @@ impl<R: Runtime> Admin<R> {
     }
 
     /// Has the owners make the logs of new shards, where they are not there yet.
-    async fn make(&self, worker: &Rc<Worker<R>>, children: &[Placed]) -> Result<(), Failure> {
+    pub(super) async fn make(&self, worker: &Rc<Worker<R>>, shards: &[Placed]) -> Result<(), Failure> {
         let mut by_owner: BTreeMap<WorkerId, Vec<GroupId>> = BTreeMap::new();
-        for child in children {
-            by_owner.entry(WorkerId(child.placed_on.0 % worker.count)).or_default().push(child.group);
+        for shard in shards {
+            by_owner.entry(WorkerId(shard.placed_on.0 % worker.count)).or_default().push(shard.group);
         }
         let making = by_owner.into_iter().map(|(owner, groups)| self.ask(worker, owner, Op::Make(groups)));
         join_all(making).await.into_iter().collect()

@@ -131,7 +131,7 @@ impl<R: Runtime> Worker<R> {
             if self.shards.get(group).is_some() {
                 continue;
             }
-            let known = self.living(group).filter(|known| known.terms.phase == Phase::Pending);
+            let known = self.living(group).filter(|known| known.storage == Storage::Make);
             self.shards.create(&known.ok_or(Failure::ShardUnknown(group))?).await?;
             self.catch_up(group);
         }

@@ -233,6 +233,11 @@ impl Machine {
         self.life.quarantined.get()
     }
 
+    /// Whether the last process was told to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.life.is_to_stop.get()
+    }
+
     /// Stops the node; fine if it crashes meanwhile. Ends the troubles.
     pub(super) fn stop(&self, rt: &SimRuntime) {
         self.stirrer.end();

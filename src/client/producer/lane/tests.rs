@@ -151,6 +151,29 @@ fn an_unknown_producer_starts_over() {
     }
 }
 
+/// Goal: when the first batch of an epoch is refused for a while, those behind it come from a producer that the shard has never heard
+/// of. That is a gap: the window is sent again as it was, whatever may be stored of it. It was given up as unknown.
+#[test]
+fn an_unknown_producer_whose_first_batch_was_refused_goes_on() {
+    let mut lane = with(3);
+    for (send, _) in sends(&mut lane) {
+        lane.answered(send.id, lost());
+    }
+    for _ in 0..2 {
+        let again = sends(&mut lane);
+        assert_eq!(stamps(&again), [(0, 0), (0, 1), (0, 2)]);
+        lane.answered(again[0].0.id, refused(ErrorCode::ShardOverloaded, 0));
+        lane.answered(again[1].0.id, refused(ErrorCode::ProducerUnknown, 0));
+        lane.answered(again[2].0.id, refused(ErrorCode::ProducerUnknown, 0));
+        lane.settle(NOW);
+    }
+    for (send, _) in sends(&mut lane) {
+        assert_eq!(lane.answered(send.id, stored()), Reaction::GoOn);
+    }
+    lane.settle(NOW);
+    assert_eq!((lane.settled.records_stored, lane.settled.records_failed), (3, 0));
+}
+
 /// Goal: a shard that lost acknowledged batches gets the rest in a new epoch: they certainly are not stored.
 #[test]
 fn a_gap_before_the_window_starts_over() {

@@ -40,6 +40,8 @@ impl World {
                 bytes_max: [70_000, 1 << 20][self.draw(2) as usize],
                 wait: Duration::from_millis(self.draw(200)),
                 consumer,
+                // Two starts one after the other whose disk hangs keep the node away for a minute.
+                retry_for: SILENCE,
                 ..ConsumerOptions::default()
             };
             let name = format!("reader {number}, {:?} {consumer:?}", options.mode);

@@ -50,7 +50,7 @@ impl World {
         let number = connection.send(&create, &[]).await?;
         let message = connection.receive(number).await?;
         if let Err(refusal) = message.answer::<CreateStream<'_>>().expect("well-formed") {
-            self.allow(&owned(refusal), &[ErrorCode::StreamExists, ErrorCode::Draining]);
+            self.allow_of_change(&owned(refusal), &[ErrorCode::StreamExists]);
         }
         let describe =
             DescribeStream { name: STREAM, from_shard: ShardNumber(0), limit: 100, filter: ShardFilter::All };
@@ -159,11 +159,17 @@ impl World {
             // An unanswered change may still be under way.
             return before;
         }
-        if before == Presence::Unknown {
-            self.allow(&refusal, &[ErrorCode::Draining, ErrorCode::StreamNotActive]);
-        } else {
-            self.allow(&refusal, &[ErrorCode::Draining]);
-        }
+        let codes: &[ErrorCode] = if before == Presence::Unknown { &[ErrorCode::StreamNotActive] } else { &[] };
+        self.allow_of_change(&refusal, codes);
         Presence::Unknown
+    }
+
+    /// As [`World::allow`], for changes of streams. The end of the node may come while one is being decided or carried out: nobody
+    /// can tell then whether it counts, or it does and is not done.
+    fn allow_of_change(&self, refusal: &Refusal, codes: &[ErrorCode]) {
+        let is_cut_short = [ErrorCode::LogFailed, ErrorCode::Timeout].iter().any(|code| *code as u16 == refusal.code);
+        if !(is_cut_short && self.machine.is_stopping()) {
+            self.allow(refusal, &[codes, &[ErrorCode::Draining]].concat());
+        }
     }
 }

@@ -104,7 +104,10 @@ impl World {
                     summary.duplicates += u64::from(receipt.duplicate);
                 }
                 Err(refusal) => {
-                    let gap = refusal.code == ErrorCode::ProducerGap as u16;
+                    let is = |code: ErrorCode| refusal.code == code as u16;
+                    // A shard that never stored a batch of this producer does not know it: the first one was turned away.
+                    let is_unheard_of = lane.unacked.front().is_some_and(|(seq, _)| *seq == 0);
+                    let gap = is(ErrorCode::ProducerGap) || is(ErrorCode::ProducerUnknown) && is_unheard_of;
                     if !gap || !turned_away {
                         self.allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]);
                     }
