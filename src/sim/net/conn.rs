@@ -232,6 +232,11 @@ impl Conn {
         }
         this.shut = true;
         this.wake(wakers);
+        // Nobody reads what has arrived: it must not keep the other side waiting for room. What that one sends next is refused.
+        let pipe = &mut self.pipes[1 - side];
+        pipe.arrived.clear();
+        pipe.bytes -= std::mem::take(&mut pipe.unread);
+        wakers.extend(self.sides[1 - side].writer.take());
         self.finish(side, earliest_us)
     }
 

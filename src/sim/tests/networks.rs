@@ -87,6 +87,19 @@ fn writers_feel_back_pressure() {
     assert_eq!((received, sent.get()), (40_000, 40_000));
 }
 
+/// Goal: a writer that waits for room does not wait for ever when the other side ends without having read everything.
+#[test]
+fn writers_learn_that_nobody_reads_any_more() {
+    let net = NetOptions { buffer_bytes: 1_000, ..NetOptions::default() };
+    let Pair { sim, hosts, client: (_reader, mut writer), server: (_unread, end) } = pair(1, net);
+    let ending = async {
+        sim.runtime(hosts[1]).sleep(Duration::from_secs(1)).await;
+        end.shutdown();
+    };
+    let (sent, ()) = sim.block_on(zip(send(&mut writer, &[7; 5_000]), ending));
+    assert_eq!(sent.expect_err("nobody reads it").kind(), ErrorKind::ConnectionReset);
+}
+
 /// Goal: nothing passes a partition, and all of it after it heals; connecting into one times out.
 #[test]
 fn partitions_hold_and_heal() {

@@ -42,7 +42,6 @@ impl World {
                 consumer,
                 // Two starts one after the other whose disk hangs keep the node away for a minute.
                 retry_for: SILENCE,
-                ..ConsumerOptions::default()
             };
             let name = format!("reader {number}, {:?} {consumer:?}", options.mode);
             let Ok(mut merged) = client.merged(STREAM, Start::Horizon, options).await.inspect_err(|error| {
