@@ -49,7 +49,7 @@ pub struct Admin<R: Runtime> {
     turn: Rc<Semaphore>,
     /// One task at a time brings a stream's shards where they are to be.
     resharding: RefCell<BTreeMap<StreamId, Rc<Semaphore>>>,
-    /// Streams that a start found half created, and something kept from being finished.
+    /// Streams that are half created, and something kept from being finished.
     creating: RefCell<BTreeSet<StreamId>>,
     /// Streams with storage that is being freed.
     freeing: RefCell<BTreeSet<StreamId>>,
@@ -170,11 +170,20 @@ impl<R: Runtime> Admin<R> {
                     now: worker.rt.wall(),
                     workers: worker.count,
                 };
-                let look = |catalog: &Catalog| catalog.stream_by_name(&name).expect("it was created").id;
-                let stream = self.propose_and(worker, Command::CreateStream(create), look).await?;
-                // The stream is there. That it is not active yet is no refusal of the request: the next start sees to it.
-                self.propose(worker, Command::ActivateStream { stream }).await.map_err(in_force)?;
-                Ok(self.stream_done(stream, settings))
+                let created = async {
+                    let look = |catalog: &Catalog| catalog.stream_by_name(&name).expect("it was created").id;
+                    let stream = self.propose_and(worker, Command::CreateStream(create), look).await?;
+                    // The stream is there. That it is not active yet is no refusal of the request.
+                    self.propose(worker, Command::ActivateStream { stream }).await.map_err(in_force)?;
+                    Ok(self.stream_done(stream, settings))
+                };
+                let created = created.await;
+                if matches!(created, Err(Failure::InForce)) {
+                    // It is gone on with from time to time, until it is active or deleted.
+                    let stream = self.with_stream(&name, |stream| stream.id);
+                    self.creating.borrow_mut().extend(stream.ok());
+                }
+                created
             }
             AdminOp::Update { name, change } => {
                 let stream = self.with_stream(&name, |stream| stream.id)?;

@@ -65,6 +65,26 @@ fn no_stream_is_active_without_its_logs() {
     });
 }
 
+/// Goal: the same while the node runs: a stream whose creation the disk interrupts becomes active once the disk allows it. It stayed
+/// in creation until the next start.
+#[test]
+fn what_the_disk_interrupts_is_gone_on_with() {
+    let world = World::new(2);
+    let refuse =
+        Injection { op: DiskOp::CreateDir, path_contains: "/shards/".to_owned(), skip: 0, times: 6, fault: Fault::Eio };
+    world.sim.inject(world.node, refuse);
+    world.sim.block_on(async {
+        let mut conn = world.worker(0).await;
+        assert_eq!(conn.fails(&CREATE, &[]).await, ErrorCode::Timeout, "it is in force, and not carried out");
+        assert_eq!(status(&mut conn).await, StreamStatus::Creating);
+        world.rt().sleep(Duration::from_secs(10)).await;
+        assert_eq!(status(&mut conn).await, StreamStatus::Active);
+        for shard in conn.describe("s").await {
+            conn.put(shard.group, "k", b"x").await;
+        }
+    });
+}
+
 /// Goal: a change that was in force is not answered as refused because somebody else took it back before all workers had
 /// carried it out: who registered a consumer is told which one, though it is deregistered by then; who created a stream that is
 /// deleted by then is not told that there is none.
