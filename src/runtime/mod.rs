@@ -223,7 +223,7 @@ pub enum Open {
     CreateNew,
 }
 
-/// Slab on a file system.
+/// Space on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
     /// Bytes that can still be written.

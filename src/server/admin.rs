@@ -101,7 +101,7 @@ impl<R: Runtime> Admin<R> {
         }
     }
 
-    /// Makes a stream active that an earlier process began to create, or notes that this is still to be done.
+    /// Makes a stream active that is half created, or notes that this is still to be done.
     async fn complete(&self, worker: &Rc<Worker<R>>, stream: StreamId) {
         let shards: Option<Vec<Placed>> = self.log.with(|catalog| {
             let found = catalog.stream(stream).filter(|stream| stream.status == Status::Creating)?;
@@ -116,7 +116,7 @@ impl<R: Runtime> Admin<R> {
             self.propose(worker, Command::ActivateStream { stream }).await
         };
         if let Err(error) = completed.await {
-            tracing::error!(%stream, %error, "could not finish what the last run began");
+            tracing::error!(%stream, %error, "could not finish creating a stream; it is tried again");
             self.creating.borrow_mut().insert(stream);
         }
     }
