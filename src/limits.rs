@@ -29,9 +29,17 @@ pub const FRAME_RECORDS_MAX: u32 = 65_536;
 /// Bytes that a shard may have accepted and not yet synced. Two of the largest frames: one in flight, one gathering.
 pub const SHARD_UNSYNCED_BYTES_MAX: usize = 2 * (FRAME_BODY_BYTES_MAX as usize + 2 * BLOCK_BYTES);
 
-/// Bytes that all shards of a worker together may have accepted and not yet synced. A shard that has none may always take
-/// one put, so that nobody is locked out.
-pub const WORKER_UNSYNCED_BYTES_MAX: usize = 512 << 20;
+/// Memory that a worker may use unless the operator says otherwise, in [`MEMORY_PARTS`].
+pub const WORKER_MEMORY_BYTES: usize = 1536 << 20;
+
+/// The memory of a worker is given out in so many parts; what each is for is said in `config::memory`.
+pub const MEMORY_PARTS: usize = 16;
+
+/// The least such a part can be, so that the largest request, the largest frame and a cold read fit where they have to.
+pub const MEMORY_PART_BYTES_MIN: usize = 16 << 20;
+
+/// Bytes that all shards of a worker together may have accepted and not yet synced, unless the operator sets the memory.
+pub const WORKER_UNSYNCED_BYTES_MAX: usize = 4 * (WORKER_MEMORY_BYTES / MEMORY_PARTS);
 
 /// A flush gathers up to this much in one buffer before the next buffer is started, unless one frame alone is larger.
 pub const FLUSH_BYTES_MAX: usize = 1 << 20;
@@ -243,9 +251,9 @@ pub const SUBSCRIPTIONS_PER_CONNECTION_MAX: usize = 1024;
 /// reading that connection's requests.
 pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
 
-/// Answers that all connections of one worker may have waiting for clients that read slowly, in bytes. Beyond it those who have been
-/// slow for longest are disconnected.
-pub const WORKER_ANSWERS_BYTES_MAX: usize = 512 << 20;
+/// Answers that all connections of one worker may have waiting for clients that read slowly, in bytes, unless the operator sets
+/// another bound. Beyond it those who have been slow for longest are disconnected.
+pub const WORKER_ANSWERS_BYTES_MAX: usize = 4 * (WORKER_MEMORY_BYTES / MEMORY_PARTS);
 
 /// A client that takes nearly nothing for this long, while much waits for it, counts as slow.
 pub const SLOW_CLIENT_US: u64 = 1_000_000;
@@ -257,8 +265,8 @@ pub const CONNECTIONS_PER_WORKER_MAX: usize = 10_000;
 /// one, and more save cold readers an open.
 pub const OPEN_FILES_PER_WORKER_MAX: usize = 1024;
 
-/// Bytes that all connections of a worker together may hold of requests that are still arriving.
-pub const RECEIVE_BUDGET_BYTES: usize = 256 << 20;
+/// Bytes that all connections of a worker together may hold of requests that are still arriving, unless the operator sets the memory.
+pub const RECEIVE_BUDGET_BYTES: usize = 4 * (WORKER_MEMORY_BYTES / MEMORY_PARTS);
 
 /// A request that has begun must arrive in full within this time.
 pub const REQUEST_ARRIVAL_US_MAX: u64 = 30_000_000;
@@ -310,11 +318,14 @@ pub const HTTP_IDLE_US_MAX: u64 = 900_000_000;
 /// How long a client that is still sending may take to read why its connection ends.
 pub const HTTP_LINGER_US: u64 = 1_000_000;
 
-/// Tail frames that a worker keeps in memory for readers, all shards together.
-pub const TAIL_CACHE_BYTES: usize = 128 << 20;
+/// Tail frames that a worker keeps in memory for readers, all shards together, unless the operator sets another bound.
+pub const TAIL_CACHE_BYTES: usize = 2 * (WORKER_MEMORY_BYTES / MEMORY_PARTS);
 
 /// One cold read from disk.
 pub const COLD_READ_BYTES: usize = 512 << 10;
+
+/// Bytes of cold reads that a worker has under way at a time, unless the operator sets the memory.
+pub const COLD_READS_BYTES_MAX: usize = WORKER_MEMORY_BYTES / MEMORY_PARTS;
 
 /// Messages on their way from one worker to another.
 pub const MAILBOX_MESSAGES_MAX: usize = 1024;
@@ -336,7 +347,10 @@ const _: () = {
     assert!(POLICY_BYTES_MAX <= u16::MAX as usize);
     assert!(STORE_VALUE_BYTES_MAX <= u16::MAX as usize);
     assert!(HTTP_BODY_BYTES_MAX > RECORD_BYTES_MAX as usize / 3 * 4 + (1 << 20));
-    assert!(HTTP_BODY_BYTES_MAX <= RECEIVE_BUDGET_BYTES / 8);
+    assert!(HTTP_BODY_BYTES_MAX <= 4 * MEMORY_PART_BYTES_MIN / 4);
+    assert!(SHARD_UNSYNCED_BYTES_MAX <= 2 * MEMORY_PART_BYTES_MIN);
+    assert!(FRAME_BODY_BYTES_MAX as usize + COLD_READ_BYTES + 3 * BLOCK_BYTES <= MEMORY_PART_BYTES_MIN);
+    assert!(WORKER_MEMORY_BYTES >= MEMORY_PARTS * MEMORY_PART_BYTES_MIN);
     assert!(HTTP2_WINDOW_BYTES >= HTTP2_STREAM_WINDOW_BYTES);
     assert!(HTTP2_FRAME_BYTES_MAX < HTTP2_STREAM_WINDOW_BYTES);
     assert!(HTTP_READ_BYTES_MAX > HTTP_HEAD_BYTES_MAX);

@@ -176,6 +176,21 @@ fn a_file_system_without_direct_io_is_refused() {
     Process::start(command, b"").wait().code(1).complains(&["without direct I/O (O_DIRECT)", "ext4 or XFS"]);
 }
 
+/// Goal: the node says what memory it may use and takes what it is told; what is too little to work with is refused with the amount
+/// that would do.
+#[test]
+fn memory_is_said_and_bounded() {
+    let dir = scratch();
+    let node = Node::small(&dir.path().join("data"), &["--memory", "320MiB"]);
+    let line = "  memory    at most 320MiB for each worker under full load, 40MiB of it for the newest frames";
+    assert!(node.report.contains(line), "{}", node.report);
+    node.stop("TERM");
+    let little = refused(dir.path(), &["--workers", "1", "--memory", "100MiB"]);
+    little.code(2).complains(&["memory = 100MiB is too little for 1 worker:", "256MiB is needed"]);
+    let tail = refused(dir.path(), &["--workers", "1", "--memory", "1GiB", "--tail-cache", "1GiB"]);
+    tail.code(2).complains(&["with this tail_cache and answers_max", "1248MiB is needed"]);
+}
+
 /// Goal: names that do not exist are refused wherever they are written, with the right one.
 #[test]
 fn unknown_settings_are_refused_with_a_suggestion() {

@@ -12,7 +12,9 @@ use crate::catalog::Settings;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::kinesis;
 use crate::cli::serve::ServeArgs;
-use crate::config::{Config, Descriptors, LogFormat, LogLevel, Placement, Reserve, Token, VARIABLE_PREFIX};
+use crate::config::{
+    Bytes, Config, Descriptors, LogFormat, LogLevel, Memory, Placement, Reserve, Token, VARIABLE_PREFIX, Value as _, Wanted,
+};
 use crate::engine::env::Tuning;
 use crate::engine::shard::Identity;
 use crate::format::names;
@@ -37,7 +39,7 @@ pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let (options, places) = prepare(&config)?;
+    let (options, places, memory) = prepare(&config)?;
     let stop = signals::on_termination().map_err(|error| Failure::new(Exit::Failure, error))?;
     let cpus: Vec<usize> = places.iter().map(|place| usize::from(place.cpu)).collect();
     let launch_options = LaunchOptions {
@@ -49,7 +51,7 @@ pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let workers = u16::try_from(places.len()).expect("CPUs are counted in 16 bits");
     let seeds = node::seeds::<GlommioRuntime>(&options, workers).into_iter().map(|seed| {
         let kinesis = options.kinesis.as_ref().map(kinesis::describe);
-        let herald = Herald { begun, cpus: cpus.clone(), kinesis, stop: stop.clone() };
+        let herald = Herald { begun, cpus: cpus.clone(), memory, kinesis, stop: stop.clone() };
         move |rt: GlommioRuntime| run(seed, rt, herald)
     });
     let running = launch(&launch_options, seeds.collect()).map_err(|error| launch_failure(&error))?;
@@ -87,7 +89,7 @@ async fn run(seed: Seed<GlommioRuntime>, rt: GlommioRuntime, herald: Herald) -> 
 }
 
 /// Checks the machine and turns settings into what the node wants to know.
-fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
+fn prepare(config: &Config) -> Result<(Options, Vec<Placement>, Memory), Failure> {
     let unfit = |error: preflight::PreflightError| Failure::new(Exit::Failure, error);
     if let Err(error) = preflight::refuse_huge_pages() {
         tracing::debug!(%error, "the kernel may use huge pages");
@@ -98,6 +100,8 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
     let places = config.placement(&online).map_err(|error| Failure::new(Exit::Usage, error))?;
     preflight::check_memlock(places.len()).map_err(unfit)?;
     let descriptors = descriptors(places.len())?;
+    let memory = memory(config, places.len())?;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     if !config.data.exists() {
         std::fs::create_dir(&config.data).map_err(|error| {
             Failure::new(
@@ -133,15 +137,34 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>), Failure> {
             refuse: disk_limit(config.disk_refuse),
         },
         tuning: Tuning {
-            tail_bytes_max: usize::try_from(config.tail_cache.0).unwrap_or(usize::MAX),
-            answers_bytes_max: usize::try_from(config.answers_max.0).unwrap_or(usize::MAX),
+            tail_bytes_max: size(memory.tail),
+            unsynced_bytes_max: size(memory.unsynced),
+            cold_bytes_max: size(memory.cold),
+            answers_bytes_max: size(memory.answers),
+            arriving_bytes_max: size(memory.arriving),
             open_files_max: descriptors.files,
             connections_max: descriptors.connections,
             ..Tuning::default()
         },
         kinesis,
     };
-    Ok((options, places))
+    Ok((options, places, memory))
+}
+
+/// What each of `workers` may use.
+fn memory(config: &Config, workers: usize) -> Result<Memory, Failure> {
+    let wanted = Wanted {
+        memory: config.memory.given(),
+        tail: config.tail_cache.given(),
+        answers: config.answers_max.given(),
+    };
+    let limit = preflight::memory_limit();
+    let memory = Memory::divide(&wanted, limit, workers).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let total = memory.total.saturating_mul(workers as u64);
+    if let Some(limit) = limit.filter(|limit| total > *limit) {
+        tracing::warn!(total, limit, "under full load the workers may use more memory than there is: set `memory`, or start fewer");
+    }
+    Ok(memory)
 }
 
 /// What each of `workers` may have open.
@@ -240,6 +263,7 @@ fn say(text: &str) -> Result<(), Failure> {
 struct Herald {
     begun: Instant,
     cpus: Vec<usize>,
+    memory: Memory,
     /// What is said of the Kinesis API, if it is on.
     kinesis: Option<String>,
     stop: signals::Termination,
@@ -247,7 +271,7 @@ struct Herald {
 
 impl Supervisor for Herald {
     fn ready(&self, report: &Report) {
-        let text = describe(report, &self.cpus, self.kinesis.as_deref(), self.begun.elapsed());
+        let text = describe(report, &self.cpus, &self.memory, self.kinesis.as_deref(), self.begun.elapsed());
         // A closed standard output is no reason not to serve.
         let _ = say(&text);
     }
@@ -258,7 +282,7 @@ impl Supervisor for Herald {
 }
 
 /// What the operator reads once the node is ready.
-fn describe(report: &Report, cpus: &[usize], kinesis: Option<&str>, took: Duration) -> String {
+fn describe(report: &Report, cpus: &[usize], memory: &Memory, kinesis: Option<&str>, took: Duration) -> String {
     let Report { node, is_new, listen, direct, streams, opened, data, names: streams_named, kinesis: _ } = report;
     let mut out = String::new();
     let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
@@ -272,6 +296,15 @@ fn describe(report: &Report, cpus: &[usize], kinesis: Option<&str>, took: Durati
     if let Some(kinesis) = kinesis {
         line("kinesis", kinesis.to_owned());
     }
+    let size = |bytes: u64| Bytes(bytes >> 20 << 20).show();
+    line(
+        "memory",
+        format!(
+            "at most {} for each worker under full load, {} of it for the newest frames",
+            size(memory.total),
+            size(memory.tail)
+        ),
+    );
     line(
         "recovered",
         format!(

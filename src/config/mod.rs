@@ -19,6 +19,7 @@
 mod descriptors;
 mod kinesis;
 mod load;
+mod memory;
 mod placement;
 mod token;
 mod values;
@@ -29,10 +30,11 @@ use std::path::PathBuf;
 pub use descriptors::{Descriptors, TooFew};
 pub use kinesis::{Account, Region, StatusDelay, TlsMode};
 pub use load::{ConfigError, Loaded, Origin, Sources, nearest};
+pub use memory::{Memory, TooLittle, Wanted};
 pub use placement::{Placement, PlacementError};
 pub use token::{Token, TokenError};
 pub use values::{
-    Bytes, CpuList, Cpus, Hours, LogFormat, LogLevel, Port, RecordBytes, Reserve, SpinUs, Value, Workers,
+    Amount, Bytes, CpuList, Cpus, Hours, LogFormat, LogLevel, Port, RecordBytes, Reserve, SpinUs, Value, Workers,
 };
 
 use crate::types::Durability;
@@ -118,10 +120,15 @@ settings! {
     cpus: Cpus, "LIST", "all";
     /// File with the token that clients must present; `none` lets everybody in who reaches the port.
     auth_token_file: Option<PathBuf>, "FILE", "none";
-    /// Memory per worker for the newest frames, from which readers at the tail are served.
-    tail_cache: Bytes, "SIZE", "128MiB";
-    /// Memory per worker for answers that wait for their clients. Beyond it those who read slowest are disconnected.
-    answers_max: Bytes, "SIZE", "512MiB";
+    /// Memory that the node may use, all workers together: at least 256MiB for each. `auto` takes 1.5GiB for each, but no
+    /// more than half of what there is.
+    memory: Amount, "SIZE", "auto";
+    /// Memory per worker for the newest frames, from which readers at the tail are served; `auto` takes an eighth of its
+    /// share of `memory`.
+    tail_cache: Amount, "SIZE", "auto";
+    /// Memory per worker for answers that wait for their clients. Beyond it those who read slowest are disconnected. `auto`
+    /// takes a quarter of its share of `memory`.
+    answers_max: Amount, "SIZE", "auto";
     /// Retention of new streams that do not ask for another: 24h to 8760h, or days like `7d`.
     stream_retention: Hours, "TIME", "24h";
     /// Largest record (key and data) of new streams that do not ask for another: up to 10MiB.

@@ -16,7 +16,7 @@ fn errors(sources: &Sources) -> Vec<String> {
 #[test]
 fn defaults_load() {
     let loaded = Config::load(&Sources::default()).unwrap();
-    assert_eq!(loaded.config.tail_cache.0, crate::limits::TAIL_CACHE_BYTES as u64);
+    assert_eq!((loaded.config.memory, loaded.config.tail_cache), (Amount::Auto, Amount::Auto));
     assert_eq!(loaded.config.stream_record_max.0, crate::limits::RECORD_BYTES_DEFAULT);
     assert_eq!(loaded.config.stream_retention.0, crate::limits::RETENTION_HOURS_MIN);
     assert!(loaded.origins.iter().all(|origin| *origin == Origin::Default));
@@ -79,6 +79,7 @@ fn each_invalid_value_has_its_message() {
         ("tail_cache", "99999999999TiB", "is not a size"),
         ("tail_cache", "-1", "is not a size"),
         ("answers_max", "much", "is not a size"),
+        ("memory", "all", "is not a size; write it like 64KiB, 128MiB or 2GiB, or auto"),
         ("stream_retention", "soon", "is not a time; write hours like 24h or days like 7d"),
         ("stream_retention", "23h", "is out of range; a retention is 24h to 8760h"),
         ("stream_retention", "366d", "is out of range"),
@@ -137,7 +138,7 @@ fn files_take_plain_numbers_and_lists() {
     let loaded =
         Config::load(&from_file("cpus = [0, 2, \"4-6\"]\ntail_cache = 1_048_576\ndirect_port = 0x1000\n")).unwrap();
     assert_eq!(loaded.config.cpus.show(), "0,2,4-6");
-    assert_eq!(loaded.config.tail_cache, Bytes(1 << 20));
+    assert_eq!(loaded.config.tail_cache, Amount::Bytes(1 << 20));
     assert_eq!(loaded.config.direct_port, Port(4096));
 }
 

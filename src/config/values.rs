@@ -162,6 +162,41 @@ impl Value for Bytes {
     }
 }
 
+/// A size in bytes, or one that the node chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// The node chooses.
+    Auto,
+    /// This much.
+    Bytes(u64),
+}
+
+impl Amount {
+    /// The size, if one was given.
+    #[must_use]
+    pub const fn given(self) -> Option<u64> {
+        match self {
+            Self::Auto => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
+}
+
+impl Value for Amount {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => Bytes::parse(text)
+                .map(|Bytes(bytes)| Self::Bytes(bytes))
+                .map_err(|_| "is not a size; write it like 64KiB, 128MiB or 2GiB, or auto".to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.given().map_or_else(|| "auto".to_owned(), |bytes| Bytes(bytes).show())
+    }
+}
+
 /// The largest record of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordBytes(pub u32);

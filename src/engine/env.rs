@@ -37,6 +37,10 @@ pub enum DiskState {
 pub struct Tuning {
     /// Tail frames kept in memory, in bytes.
     pub tail_bytes_max: usize,
+    /// Bytes that all logs together may have accepted and not yet synced: room for the largest frame at least.
+    pub unsynced_bytes_max: usize,
+    /// Bytes of cold reads under way at a time.
+    pub cold_bytes_max: usize,
     /// Whether freed segments are used again. On the reference disk writes to used blocks sync twice as fast.
     pub recycle: bool,
     /// Segment files kept open; the one not used for longest is closed first.
@@ -45,16 +49,21 @@ pub struct Tuning {
     pub connections_max: usize,
     /// Answers that may wait for clients that read slowly, in bytes.
     pub answers_bytes_max: usize,
+    /// Bytes of requests that are still arriving.
+    pub arriving_bytes_max: usize,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
         Self {
             tail_bytes_max: limits::TAIL_CACHE_BYTES,
+            unsynced_bytes_max: limits::WORKER_UNSYNCED_BYTES_MAX,
+            cold_bytes_max: limits::COLD_READS_BYTES_MAX,
             recycle: true,
             open_files_max: limits::OPEN_FILES_PER_WORKER_MAX,
             connections_max: limits::CONNECTIONS_PER_WORKER_MAX,
             answers_bytes_max: limits::WORKER_ANSWERS_BYTES_MAX,
+            arriving_bytes_max: limits::RECEIVE_BUDGET_BYTES,
         }
     }
 }
@@ -89,6 +98,10 @@ pub struct Env<R: Runtime> {
     pub unsynced: Cell<usize>,
     /// Told when [`Env::unsynced`] shrinks.
     pub room: Notify,
+    /// Who waits for other logs to become durable: one at a time, first come first served.
+    pub room_line: Rc<Semaphore>,
+    /// Room for cold reads, in bytes.
+    pub cold_room: Rc<Semaphore>,
     disk_numbers: Cell<(u64, u64)>,
     files: RefCell<BTreeMap<(GroupId, SegmentNumber), OpenFile<R>>>,
     uses: Cell<u64>,
@@ -118,6 +131,8 @@ impl<R: Runtime> Env<R> {
             file_turns: Semaphore::new(tuning.open_files_max),
             unsynced: Cell::default(),
             room: Notify::new(),
+            room_line: Semaphore::new(1),
+            cold_room: Semaphore::new(tuning.cold_bytes_max),
             disk_numbers: Cell::default(),
             files: RefCell::default(),
             uses: Cell::default(),

@@ -32,7 +32,7 @@ use crate::engine::segments::Segment;
 use crate::format::index::Gap;
 use crate::format::names::SegmentNumber;
 use crate::format::segment::FRAMES_AT;
-use crate::limits::{BLOCK_BYTES, SHARD_UNSYNCED_BYTES_MAX, WORKER_UNSYNCED_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, SHARD_UNSYNCED_BYTES_MAX};
 use crate::log::blanking::Blanking;
 use crate::log::gather::{Batch, Flush, FramePlace, Gather, Placed, Reign};
 use crate::log::marks::{Mark, Marks};
@@ -206,6 +206,16 @@ enum Idle {
     Hint,
     /// Nothing is left to do.
     End,
+}
+
+/// What a put finds in a log.
+enum Room {
+    /// It would be refused.
+    Refused(PutRefusal),
+    /// It has to wait.
+    Full,
+    /// It can go in.
+    Free,
 }
 
 /// Why a put is not taken.
@@ -410,9 +420,23 @@ impl<R: Runtime> Log<R> {
             return answer;
         }
         let _turn = self.turnstile.acquire(1).await;
-        let here = self.changed.until(|| self.has_room(body_len));
-        let elsewhere = self.env.room.until(|| self.has_room(body_len));
-        future::or(here, elsewhere).await
+        loop {
+            // First what this log has to say, then the line of those who wait for others: nobody stands in it for nothing.
+            self.changed.until(|| (!matches!(self.room_here(body_len), Room::Full)).then_some(())).await;
+            if let Some(answer) = self.has_room(body_len) {
+                return answer;
+            }
+            let _place = self.env.room_line.acquire(1).await;
+            let first = || match self.room_here(body_len) {
+                Room::Free if !self.env_has_room(body_len) => None,
+                room => Some(room),
+            };
+            match future::or(self.changed.until(first), self.env.room.until(first)).await {
+                Room::Free => return Ok(()),
+                Room::Refused(refusal) => return Err(refusal),
+                Room::Full => {}
+            }
+        }
     }
 
     /// What [`Log::room`] would say without waiting; `None` if it would wait. Nobody passes those who wait already.
@@ -424,20 +448,34 @@ impl<R: Runtime> Log<R> {
     }
 
     fn has_room(&self, body_len: usize) -> Option<Result<(), PutRefusal>> {
+        match self.room_here(body_len) {
+            Room::Refused(refusal) => Some(Err(refusal)),
+            Room::Full => None,
+            Room::Free => {
+                // Nobody passes those who wait for the other logs, but for a put that takes no more memory.
+                let elsewhere = self.env.room_line.free() > 0 && self.env_has_room(body_len);
+                (elsewhere || self.state.borrow().fits(body_len)).then_some(Ok(()))
+            }
+        }
+    }
+
+    /// What a put would find in this log, whatever the others hold.
+    fn room_here(&self, body_len: usize) -> Room {
         let state = self.state.borrow();
         if let Some(refusal) = state.admission.refusal() {
-            return Some(Err(refusal));
+            return Room::Refused(refusal);
         }
-        if state.admission.is_held() {
-            return None;
-        }
-        let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.capacity(), body_len));
         let (unsynced, more) = (state.admission.accepted_unsynced(), state.buffer_for(body_len));
-        let room = fits
-            || unsynced == 0
-            || (unsynced + more <= SHARD_UNSYNCED_BYTES_MAX
-                && self.env.unsynced.get() + more <= WORKER_UNSYNCED_BYTES_MAX);
-        room.then_some(Ok(()))
+        let room = unsynced == 0 || state.fits(body_len) || unsynced + more <= SHARD_UNSYNCED_BYTES_MAX;
+        if room && !state.admission.is_held() { Room::Free } else { Room::Full }
+    }
+
+    /// Whether the worker's logs together leave room for a put.
+    fn env_has_room(&self, body_len: usize) -> bool {
+        let state = self.state.borrow();
+        let (unsynced, more) = (self.env.unsynced.get(), state.buffer_for(body_len));
+        // The first one has room whatever its size, so that none waits for ever.
+        unsynced == 0 || state.fits(body_len) || unsynced + more <= self.env.tuning.unsynced_bytes_max
     }
 
     /// Whether a batch, with this stamp if it has one, would be stored now: neither refused nor known nor out of turn.
@@ -522,8 +560,7 @@ impl<R: Runtime> Log<R> {
 
     fn place(&self, state: &mut State<R>, batch: &Batch<'_>) -> Result<Placed, AppendError> {
         let reign = Reign { term: self.env.term, durable: state.marks.durable().index };
-        let fits = state.buffer.as_ref().is_some_and(|buffer| state.gather.fits(buffer.capacity(), batch.body.len()));
-        if !fits {
+        if !state.fits(batch.body.len()) {
             state.seal_gather(&self.env.rt, reign);
             let bytes = state.buffer_for(batch.body.len());
             match state.admission.admit(bytes).map_err(AppendError::Refused)? {
@@ -581,6 +618,11 @@ impl<R: Runtime> State<R> {
     /// Bytes of the buffer that is made for a put of `body_len` bytes when none has room.
     fn buffer_for(&self, body_len: usize) -> usize {
         Gather::bytes_for(body_len).max(self.buffer_bytes)
+    }
+
+    /// Whether a put has room in the buffer that is gathering: it takes no more memory then.
+    fn fits(&self, body_len: usize) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| self.gather.fits(buffer.capacity(), body_len))
     }
 
     fn promise_sync(&mut self, durability: Durability, end: FrameIndex) {

@@ -380,10 +380,12 @@ impl<R: Runtime> Log<R> {
         let Some(mut walk) = plan else {
             return Err(ReadError::BeforeHorizon { horizon: self.first_offset() });
         };
-        let _turn = self.env.file_turns.acquire(1).await;
-        let file = self.file(number).await?;
         let mut need = HEADER_BYTES;
         loop {
+            // In this order, and both given back before more is asked for: nobody waits for memory with a turn that a writer could use.
+            let _memory = self.env.cold_room.acquire(need.max(COLD_READ_BYTES)).await;
+            let _turn = self.env.file_turns.acquire(1).await;
+            let file = self.file(number).await?;
             let (window, start) = self.window(&file, walk.pos, need, walk.end).await?;
             let before = walk.pos;
             let found = self.collect(&mut walk, &window, start, from, portion);

@@ -16,7 +16,6 @@ use crate::catalog::{Catalog, CatalogError, Command, Event, Status};
 use crate::engine::shard::Shard;
 use crate::engine::shards::Shards;
 use crate::format::node::NodeFile;
-use crate::limits::RECEIVE_BUDGET_BYTES;
 use crate::protocol::{ErrorAnswer, ErrorCode};
 use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, TaskClass};
@@ -113,6 +112,7 @@ impl<R: Runtime> Worker<R> {
         let started = rt.now();
         let clock = rt.clone();
         let waiting = Waiting::new(options.tuning.answers_bytes_max, move || clock.now());
+        let receive_budget = Semaphore::new(options.tuning.arriving_bytes_max);
         #[cfg(feature = "kinesis")]
         let kinesis = options.kinesis.as_ref().map(|kinesis| Front::new(kinesis, node.node_id));
         Rc::new(Self {
@@ -132,7 +132,7 @@ impl<R: Runtime> Worker<R> {
             pipes: Pipes::new(id),
             connections: Cell::new(0),
             turned_away: Cell::new(0),
-            receive_budget: Semaphore::new(RECEIVE_BUDGET_BYTES),
+            receive_budget,
             waiting,
             changed: Notify::new(),
             draining: Cell::new(false),

@@ -277,5 +277,6 @@ impl<R: Runtime> Log<R> {
         for Waiting { ack, .. } in state.acks.fail_all() {
             ack.sink.acked(ack.token, Err(OutcomeUnknown));
         }
+        self.env.room.notify();
     }
 }

@@ -19,6 +19,8 @@ use crate::shard::throttle::Throttled;
 use crate::sim::{DiskOp, Fault, HostId, Injection, Sim, SimOptions, SimRuntime};
 use crate::types::{Durability, HashKey, ProducerId, ProducerStamp, ShardNumber, StreamId, WallUs, WorkerId};
 
+mod memory;
+
 const GROUP: GroupId = GroupId(16);
 const HOUR_US: u64 = 3_600_000_000;
 

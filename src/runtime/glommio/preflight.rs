@@ -316,6 +316,44 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// How much memory this process may use at most, in bytes: what the machine has, or what its control groups allow if that is
+/// less. `None` when neither is known.
+#[must_use]
+pub fn memory_limit() -> Option<u64> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let machine = read(Path::new("/proc/meminfo")).and_then(|text| parse_mem_total(&text));
+    let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let limits = group_limits(&groups).into_iter().filter_map(|path| read(&path)?.trim().parse().ok());
+    limits.chain(machine).min()
+}
+
+/// The line of `/proc/meminfo` that says what the machine has, in bytes.
+fn parse_mem_total(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Files that may hold a limit of the control groups that `/proc/self/cgroup` names: of each group and of those it is in. What is
+/// not limited says `max`, or a number larger than any machine.
+fn group_limits(groups: &str) -> Vec<PathBuf> {
+    let mut limits = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let (root, file) = if controllers.is_empty() {
+            ("/sys/fs/cgroup", "memory.max")
+        } else if controllers.split(',').any(|controller| controller == "memory") {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        // Inside a container the path is often that of the host: its own limit is at the root then.
+        let path = Path::new(path.trim_start_matches('/'));
+        limits.extend(path.ancestors().map(|group| Path::new(root).join(group).join(file)));
+    }
+    limits
+}
+
 /// Keeps the kernel from giving this process huge pages unasked. The first touch of one clears 2 MiB, a fifth of a millisecond in
 /// which a worker does nothing else, and the memory of a node comes back in pieces of some kilobytes, which then hold on to it.
 ///

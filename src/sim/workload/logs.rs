@@ -86,6 +86,8 @@ impl Plan {
             tuning: Tuning {
                 tail_bytes_max: [0, 64 << 10, 1 << 20, 64 << 20][prng.below(4) as usize],
                 recycle: prng.below(4) > 0,
+                unsynced_bytes_max: [1 << 20, 24 << 20, WORKER_UNSYNCED_BYTES_MAX][prng.below(3) as usize],
+                cold_bytes_max: [1 << 20, 64 << 20][prng.below(2) as usize],
                 ..Tuning::default()
             },
             faults: DiskFaults {
@@ -318,7 +320,9 @@ impl World {
         let Some(env) = self.env.borrow().upgrade() else { return };
         let (unsynced, tail) = (env.unsynced.get(), env.tail_bytes());
         let logs = self.slots.borrow().len().max(self.plan.logs);
-        let unsynced_max = (logs * SHARD_UNSYNCED_BYTES_MAX).min(WORKER_UNSYNCED_BYTES_MAX);
+        // The first one has room whatever its size.
+        let together = self.plan.tuning.unsynced_bytes_max.max(SHARD_UNSYNCED_BYTES_MAX);
+        let unsynced_max = (logs * SHARD_UNSYNCED_BYTES_MAX).min(together);
         assert!(unsynced <= unsynced_max, "{unsynced} bytes are accepted and not synced, of {unsynced_max}");
         let tail_max = self.plan.tuning.tail_bytes_max;
         assert!(tail <= tail_max, "{tail} bytes of frames are kept in memory, of {tail_max}");

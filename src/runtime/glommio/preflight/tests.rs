@@ -88,3 +88,25 @@ fn huge_pages_are_refused() {
     let said = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
     assert!(said.is_none_or(|enabled| enabled.trim() == "0"), "{said:?}");
 }
+
+/// Goal: the memory there is, as the kernel writes it, and where the limits of control groups are found.
+#[test]
+fn memory_is_what_machine_and_groups_allow() {
+    assert_eq!(parse_mem_total("MemTotal:       24683520 kB\nMemFree: 1 kB\n"), Some(24_683_520 << 10));
+    assert_eq!(parse_mem_total("MemFree: 1 kB\n"), None);
+    let paths = |groups| group_limits(groups).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        paths("0::/system.slice/node.service\n"),
+        [
+            "/sys/fs/cgroup/system.slice/node.service/memory.max",
+            "/sys/fs/cgroup/system.slice/memory.max",
+            "/sys/fs/cgroup/memory.max"
+        ]
+    );
+    assert_eq!(
+        paths("4:cpu,cpuacct:/a\n3:memory:/a\n1:name=systemd:/\nnonsense\n"),
+        ["/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+    );
+    // No figure of this machine, but one there is.
+    assert!(memory_limit().is_some_and(|bytes| bytes > 64 << 20));
+}
