@@ -13,7 +13,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::kinesis;
 use crate::cli::serve::ServeArgs;
 use crate::config::{
-    Bytes, Config, Descriptors, LogFormat, LogLevel, Memory, Placement, Reserve, Token, VARIABLE_PREFIX, Value as _, Wanted,
+    Bytes, Config, Descriptors, LogFormat, LogLevel, Memory, Placement, Reserve, Token, VARIABLE_PREFIX, Value as _,
+    Wanted,
 };
 use crate::engine::env::Tuning;
 use crate::engine::shard::Identity;
@@ -153,16 +154,17 @@ fn prepare(config: &Config) -> Result<(Options, Vec<Placement>, Memory), Failure
 
 /// What each of `workers` may use.
 fn memory(config: &Config, workers: usize) -> Result<Memory, Failure> {
-    let wanted = Wanted {
-        memory: config.memory.given(),
-        tail: config.tail_cache.given(),
-        answers: config.answers_max.given(),
-    };
+    let wanted =
+        Wanted { memory: config.memory.given(), tail: config.tail_cache.given(), answers: config.answers_max.given() };
     let limit = preflight::memory_limit();
     let memory = Memory::divide(&wanted, limit, workers).map_err(|error| Failure::new(Exit::Usage, error))?;
     let total = memory.total.saturating_mul(workers as u64);
     if let Some(limit) = limit.filter(|limit| total > *limit) {
-        tracing::warn!(total, limit, "under full load the workers may use more memory than there is: set `memory`, or start fewer");
+        tracing::warn!(
+            total,
+            limit,
+            "under full load the workers may use more memory than there is: set `memory`, or start fewer"
+        );
     }
     Ok(memory)
 }

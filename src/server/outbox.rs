@@ -13,9 +13,9 @@ use futures_lite::future;
 use crate::engine::slice::Slice;
 use crate::limits::{IN_FLIGHT_PER_CONNECTION_MAX, OUTBOX_BYTES_MAX, SEND_STALL_US_MAX};
 use crate::protocol::{Encode, Envelope, ErrorAnswer, Opcode};
-use crate::runtime::local::{Notify, Permit, Semaphore};
+use crate::runtime::local::{Notify, Semaphore};
 use crate::runtime::{Runtime, WriteHalf};
-use crate::server::waiting::{PROGRESS_BYTES, Share};
+use crate::server::waiting::{PROGRESS_BYTES, Share, Turn};
 
 /// Small answers are gathered in pieces of up to this much.
 const SMALL_BYTES_MAX: usize = 64 << 10;
@@ -142,8 +142,8 @@ impl<R: Runtime> Outbox<R> {
 
     /// The turn to read bulk bytes and add them: taken when not too many are being read and not too much waits to be sent.
     /// `None` if the connection is over. To be held until the bytes were added.
-    pub async fn read_turn(&self) -> Option<Permit> {
-        let turn = self.reads.acquire(1).await;
+    pub async fn read_turn(&self, asked: u32) -> Option<Turn> {
+        let permit = self.reads.acquire(1).await;
         let open = self
             .changed
             .until(|| match self.phase.get() {
@@ -151,12 +151,7 @@ impl<R: Runtime> Outbox<R> {
                 Phase::Lingering | Phase::Closing | Phase::Dead => Some(false),
             })
             .await;
-        open.then_some(turn)
-    }
-
-    /// How many bytes of a bulk answer to read: see [`Share::portion`].
-    pub fn portion(&self, asked: u32) -> u32 {
-        self.share.portion(asked)
+        open.then(|| Turn { leave: self.share.leave(asked), _permit: permit })
     }
 
     /// Whether the connection is over.

@@ -200,9 +200,9 @@ impl<R: Runtime> Requests<R> {
     fn get(&self, get: Get, correlation: u64) {
         let (worker, outbox) = (Rc::clone(&self.worker), Rc::clone(&self.outbox));
         self.worker.rt.spawn(TaskClass::Latency, async move {
-            let turn = async || outbox.read_turn().await;
-            let bytes_max = outbox.portion(get.bytes_max);
-            let got = async { Some(worker.get(get.group, get.from, bytes_max, get.wait_ms, Via::Call, turn).await) };
+            let turn = async |asked| outbox.read_turn(asked).await;
+            let got =
+                async { Some(worker.get(get.group, get.from, get.bytes_max, get.wait_ms, Via::Call, turn).await) };
             // Nobody waits for records on behalf of a client that is gone.
             let over = async {
                 outbox.over().await;

@@ -154,7 +154,7 @@ impl Subscription {
         let began = worker.rt.now();
         let Source { group, pipe, .. } = *source;
         let via = pipe.map_or(Via::Shared, Via::Pipe);
-        let turn = async || outbox.read_turn().await;
+        let turn = async |asked| outbox.read_turn(asked).await;
         let got = worker.get(group, from, bytes_max, GET_WAIT_MS_MAX, via, turn).await;
         let Got { body, state, _turn } = match got {
             Ok(got) => got,

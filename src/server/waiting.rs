@@ -8,7 +8,8 @@
 //! That bounds memory, not time: whoever is thrown out can come back and ask again, and a crowd that does keeps a worker busy with making
 //! large answers that nobody takes. So while much waits, a client that has not yet taken much, or does not at the moment, gets its bulk
 //! answers in small portions. All reads may answer with less than was asked for, and who reads is at full size again
-//! after some of them.
+//! after some of them. Answers in the making count as if they waited ([`Leave`]): thousands that are asked for at once are
+//! made before the first of them waits.
 //!
 //! Costs two additions per answer; only a connection for which much waits is on the list.
 
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use crate::limits::SLOW_CLIENT_US;
+use crate::runtime::local::Permit;
 use crate::types::MonoUs;
 
 /// A client that takes this much begins a new account of its slowness.
@@ -27,6 +29,9 @@ const LISTED_BYTES: usize = 64 << 10;
 
 /// What a client whose reading is in doubt gets at once while much waits. Several of them make a connection worth giving up.
 const PORTION_BYTES: u32 = 64 << 10;
+
+/// The least it gets, when there are very many connections or no more may wait: one frame, if that is larger.
+const PORTION_BYTES_MIN: u32 = 4 << 10;
 
 /// A client that has taken this much reads: more than the kernel takes in its place.
 const PROVEN_BYTES: usize = 2 << 20;
@@ -39,7 +44,10 @@ pub struct Waiting {
     held: Cell<usize>,
     /// Of it, with connections that were given up and have not let go of it yet.
     leaving: Cell<usize>,
+    /// What may wait soon: answers in the making.
+    making: Cell<usize>,
     most: usize,
+    connections: Cell<usize>,
     now: Box<dyn Fn() -> MonoUs>,
     /// Connections for which much waits, by the time since when they made no progress.
     listed: RefCell<BTreeMap<(MonoUs, u64), Weak<State>>>,
@@ -69,7 +77,9 @@ impl Waiting {
         Rc::new(Self {
             held: Cell::new(0),
             leaving: Cell::new(0),
+            making: Cell::new(0),
             most,
+            connections: Cell::new(0),
             now: Box::new(now),
             listed: RefCell::default(),
             next: Cell::new(0),
@@ -78,6 +88,7 @@ impl Waiting {
 
     /// The share of a new connection.
     pub fn share(self: &Rc<Self>) -> Share {
+        self.connections.set(self.connections.get() + 1);
         Share(Rc::new(State {
             waiting: Rc::clone(self),
             key: self.next.replace(self.next.get() + 1),
@@ -88,6 +99,12 @@ impl Waiting {
             is_leaving: Cell::new(false),
             give_up: RefCell::new(None),
         }))
+    }
+
+    /// What a client whose reading is in doubt may have at once: all of them together so much that it matters little.
+    fn portion(&self) -> u32 {
+        let each = self.most / MUCH_PART / self.connections.get().max(1);
+        u32::try_from(each).unwrap_or(u32::MAX).clamp(PORTION_BYTES_MIN, PORTION_BYTES)
     }
 
     /// Gives up slow connections until little enough waits, or nobody else is slow. Called when more is to wait; to be called once in
@@ -129,12 +146,27 @@ impl Share {
         self.0.held.get()
     }
 
-    /// How many bytes of an answer for which `asked` were asked to make now.
-    pub fn portion(&self, asked: u32) -> u32 {
+    /// The leave to make an answer for which `asked` bytes were asked, or part of it.
+    #[must_use]
+    pub fn leave(&self, asked: u32) -> Leave {
+        let mut leave = Leave { share: self.clone(), bytes: 0, counted: 0, is_cut: false };
+        leave.extend(asked);
+        leave
+    }
+
+    fn portion(&self, asked: u32) -> u32 {
         let State { waiting, proof_left, listed, .. } = &*self.0;
         let is_slow = || listed.get().is_some_and(|since| (waiting.now)().since(since) >= SLOW_CLIENT_US);
-        let much_waits = waiting.held.get() > waiting.most / MUCH_PART;
-        if much_waits && (proof_left.get() > 0 || is_slow()) { asked.min(PORTION_BYTES) } else { asked }
+        let soon = waiting.held.get() + waiting.making.get();
+        if soon <= waiting.most / MUCH_PART {
+            return asked;
+        }
+        match (proof_left.get() > 0 || is_slow(), soon > waiting.most) {
+            (false, false) => asked,
+            (false, true) => asked.min(PORTION_BYTES),
+            (true, false) => asked.min(waiting.portion()),
+            (true, true) => asked.min(PORTION_BYTES_MIN),
+        }
     }
 
     /// So many bytes wait to be sent.
@@ -194,6 +226,7 @@ impl Share {
 
 impl Drop for State {
     fn drop(&mut self) {
+        self.waiting.connections.set(self.waiting.connections.get() - 1);
         let held = self.held.get();
         self.waiting.held.set(self.waiting.held.get() - held);
         if self.is_leaving.get() {
@@ -202,6 +235,55 @@ impl Drop for State {
         if let Some(since) = self.listed.take() {
             self.waiting.listed.borrow_mut().remove(&(since, self.key));
         }
+    }
+}
+
+/// A connection's turn to read bulk bytes and make an answer of them: how much, and one of the few that it has at a time. To be
+/// kept until the answer was handed over.
+#[derive(Debug)]
+pub struct Turn {
+    /// How much.
+    pub leave: Leave,
+    /// One of the few.
+    pub _permit: Permit,
+}
+
+/// The leave to make an answer of some size. To be kept until what was made waits: it counts by itself until then.
+#[derive(Debug)]
+pub struct Leave {
+    share: Share,
+    bytes: u32,
+    counted: usize,
+    is_cut: bool,
+}
+
+impl Leave {
+    /// Bytes that may be made now.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// Whether less may be made than was asked for.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The leave to go on, with so many bytes more. [`Leave::bytes`] says how many of them.
+    pub fn extend(&mut self, asked: u32) {
+        self.bytes = self.share.portion(asked);
+        self.is_cut |= self.bytes < asked;
+        self.counted += self.bytes as usize;
+        let making = &self.share.0.waiting.making;
+        making.set(making.get() + self.bytes as usize);
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let making = &self.share.0.waiting.making;
+        making.set(making.get() - self.counted);
     }
 }
 
@@ -306,10 +388,10 @@ mod tests {
         let world = World::new();
         let (reader, crowd) = (world.connection(1), world.connection(2));
         let asked = 5 << 20;
-        assert_eq!(reader.portion(asked), asked, "nothing waits");
+        assert_eq!(reader.leave(asked).bytes(), asked, "nothing waits");
         crowd.hold(2 * MIB);
-        assert_eq!(reader.portion(asked), PORTION_BYTES);
-        assert_eq!(reader.portion(7), 7);
+        assert_eq!(reader.leave(asked).bytes(), PORTION_BYTES);
+        assert_eq!(reader.leave(7).bytes(), 7);
         let send = |bytes| {
             reader.hold(bytes);
             reader.took(bytes);
@@ -317,17 +399,46 @@ mod tests {
         };
         let portion = PORTION_BYTES as usize;
         (0..PROVEN_BYTES / portion - 1).for_each(|_| send(portion));
-        assert_eq!(reader.portion(asked), PORTION_BYTES, "not yet");
+        assert_eq!(reader.leave(asked).bytes(), PORTION_BYTES, "not yet");
         send(portion);
-        assert_eq!(reader.portion(asked), asked);
+        assert_eq!(reader.leave(asked).bytes(), asked);
         reader.hold(MIB);
         world.pass(SLOW_CLIENT_US);
-        assert_eq!(reader.portion(asked), PORTION_BYTES, "it has stopped");
+        assert_eq!(reader.leave(asked).bytes(), PORTION_BYTES, "it has stopped");
         reader.took(PROGRESS_BYTES);
         reader.let_go(PROGRESS_BYTES);
-        assert_eq!(reader.portion(asked), asked);
+        assert_eq!(reader.leave(asked).bytes(), asked);
         crowd.let_go(2 * MIB);
-        assert_eq!(world.connection(3).portion(asked), asked, "little waits");
+        assert_eq!(world.connection(3).leave(asked).bytes(), asked, "little waits");
+    }
+
+    /// Goal: what is being made counts until it waits: of many that are asked for at once only the first are large. With very many
+    /// connections portions get smaller, down to the least; beyond the limit everybody gets little, and who reads gets more of it.
+    #[test]
+    fn what_is_made_counts() {
+        let world = World::new();
+        let crowd: Vec<_> = (0..100).map(|number| world.connection(number)).collect();
+        let leaves: Vec<_> = crowd.iter().map(|share| share.leave(MIB as u32)).collect();
+        let bytes: Vec<_> = leaves.iter().map(Leave::bytes).collect();
+        assert_eq!(bytes[..2], [MIB as u32; 2], "nothing was asked for before");
+        let portion = (10 * MIB / MUCH_PART / 100) as u32;
+        assert!(bytes[2..].iter().all(|bytes| *bytes == portion), "{bytes:?}");
+        assert_eq!([leaves[0].is_cut(), leaves[2].is_cut()], [false, true]);
+        assert_eq!(world.waiting.making.get(), 2 * MIB + 98 * portion as usize);
+        let mut first = crowd[0].leave(7);
+        assert_eq!(first.bytes(), 7);
+        first.extend(MIB as u32);
+        assert_eq!(first.bytes(), portion);
+        drop(first);
+        crowd[1].hold(10 * MIB);
+        assert_eq!(crowd[0].leave(MIB as u32).bytes(), PORTION_BYTES_MIN);
+        crowd[0].took(PROVEN_BYTES);
+        assert_eq!(crowd[0].leave(MIB as u32).bytes(), PORTION_BYTES);
+        drop(leaves);
+        assert_eq!(world.waiting.making.get(), 0);
+        crowd[1].let_go(10 * MIB);
+        drop(crowd);
+        assert_eq!(world.waiting.connections.get(), 0);
     }
 
     /// Goal: connections with little are left alone, and what was let go of is not counted any more.

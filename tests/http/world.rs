@@ -113,7 +113,7 @@ pub async fn handle<R: Runtime>(
         }
         _ => match path.strip_prefix("/big/").and_then(|len| len.parse().ok()) {
             Some(len) => {
-                let Some(_turn) = turns.take().await else { return Response::new(Body::empty()) };
+                let Some(_turn) = turns.take(1 << 20).await else { return Response::new(Body::empty()) };
                 probe.making.set(probe.making.get() + 1);
                 probe.making_max.set(probe.making_max.get().max(probe.making.get()));
                 worker.rt.sleep(Duration::from_millis(1)).await;
@@ -134,7 +134,7 @@ pub async fn handle<R: Runtime>(
 /// An event of 10 bytes every 10 ms.
 async fn events<R: Runtime>(rt: R, probe: Rc<Probe>, sender: Sender, turns: Turns) {
     for number in 0_u32.. {
-        let Some(_turn) = turns.take().await else { break };
+        let Some(_turn) = turns.take(1 << 20).await else { break };
         if !sender.send(format!("event{number:5}").into_bytes().into()).await {
             break;
         }

@@ -203,7 +203,7 @@ def main():
         raise SystemExit(f"{wanted} descriptors are needed, {hard} are allowed (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
-    with Node(args.node) as node:
+    with Node(args.node, "--memory", args.memory) as node:
         node.run("stream", "create", "crowd", "--shards", args.shards)
         request = bait(node)
         calm, hurt = ({"memory": 0, "descriptors": 0} for _ in range(2))

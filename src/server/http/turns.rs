@@ -8,10 +8,10 @@ use bytes::{Buf, Bytes};
 
 use super::body::Channel;
 use crate::limits::OUTBOX_BYTES_MAX;
-use crate::runtime::local::{Notify, Permit, Semaphore};
-use crate::server::waiting::Share;
+use crate::runtime::local::{Notify, Semaphore};
 #[cfg(test)]
 use crate::server::waiting::Waiting;
+use crate::server::waiting::{Share, Turn};
 
 /// Large answers that one connection has in the making, each of up to 14 MiB of JSON: together with what already waits to be
 /// sent, this bounds the memory that a client can hold by not reading. As many as a native connection's reads.
@@ -56,15 +56,9 @@ impl Turns {
     /// The turn to read bulk bytes and make an answer of them: taken when not too many are being made and not too much
     /// waits to be sent. `None` if the connection is over. To be held until the body was handed over: what waits counts from
     /// then on.
-    pub async fn take(&self) -> Option<Permit> {
-        let turn = self.0.turns.acquire(1).await;
-        self.has_room().await.then_some(turn)
-    }
-
-    /// How many bytes of a large answer to make: see [`Share::portion`].
-    #[must_use]
-    pub fn portion(&self, asked: u32) -> u32 {
-        self.0.share.portion(asked)
+    pub async fn take(&self, asked: u32) -> Option<Turn> {
+        let permit = self.0.turns.acquire(1).await;
+        self.has_room().await.then(|| Turn { leave: self.0.share.leave(asked), _permit: permit })
     }
 
     /// Whether the connection is over.
@@ -182,7 +176,7 @@ mod tests {
         block_on(async {
             let turns = Turns::alone();
             let mut piece = Piece::new(Bytes::from(vec![0; OUTBOX_BYTES_MAX + 10]), &turns);
-            let (mut admitted, mut turn) = (Box::pin(turns.admit()), Box::pin(turns.take()));
+            let (mut admitted, mut turn) = (Box::pin(turns.admit()), Box::pin(turns.take(1)));
             assert!(poll_once(&mut admitted).await.is_none());
             assert!(poll_once(&mut turn).await.is_none());
             piece.advance(10);
@@ -203,9 +197,9 @@ mod tests {
             let turns = Turns::alone();
             let mut held = Vec::new();
             for _ in 0..TURNS {
-                held.push(turns.take().await.unwrap());
+                held.push(turns.take(1).await.unwrap());
             }
-            let mut waiting = Box::pin(turns.take());
+            let mut waiting = Box::pin(turns.take(1));
             assert!(poll_once(&mut waiting).await.is_none());
             held.pop();
             assert!(poll_once(&mut waiting).await.flatten().is_some());
@@ -214,7 +208,7 @@ mod tests {
             assert!(poll_once(&mut waiting).await.is_none());
             turns.end();
             assert!(!waiting.await);
-            assert!(turns.is_over() && turns.take().await.is_none());
+            assert!(turns.is_over() && turns.take(1).await.is_none());
             drop(piece);
         });
     }

@@ -16,15 +16,18 @@ use crate::kinesis::records::{self, After, ChildShard, GET_RECORDS_MAX, Page, Wr
 use crate::limits::GET_RECORDS_BYTES_MAX;
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
-use crate::runtime::local::Permit;
 use crate::server::failure::Failure;
 use crate::server::outbox::Body;
 use crate::server::subscription;
+use crate::server::waiting::Turn;
 use crate::server::worker::{Got, Via, Worker};
 use crate::types::{GroupId, Offset, ShardNumber, WallUs};
 
 /// Frames that a get asks for first.
 const FIRST_BYTES: u32 = 1 << 20;
+
+/// What an answer has for each record besides its key and data: at most so much, in either encoding.
+const AROUND_RECORD_BYTES: usize = 192;
 
 /// A shard to go on with, as an answer names it.
 #[derive(Debug)]
@@ -100,8 +103,10 @@ struct Read<R: Runtime> {
     bodies: Vec<Body<R>>,
     /// Where the reader stands after the last one.
     state: ReadState,
+    /// Bytes of records that the answer may have.
+    bytes_max: u32,
     /// The connection's turn to make an answer of it.
-    _turn: Option<Permit>,
+    _turn: Option<Turn>,
 }
 
 /// What is to be read.
@@ -123,9 +128,8 @@ impl<R: Runtime> Call<'_, R> {
         }
         let limit = input.int("Limit").and_then(|limit| u32::try_from(limit).ok()).unwrap_or(GET_RECORDS_MAX as u32);
         let mut from = position.offset;
-        let bytes_max = self.turns.portion(GET_RECORDS_BYTES_MAX);
         let got = loop {
-            let attempt = async || self.read(&position, from, limit, bytes_max, wait_ms).await;
+            let attempt = async || self.read(&position, from, limit, wait_ms).await;
             match self.patiently(attempt).await {
                 Ok(got) => break got,
                 Err(Failure::Read(ReadError::BeforeHorizon { horizon })) if horizon > from => from = horizon,
@@ -139,7 +143,7 @@ impl<R: Runtime> Call<'_, R> {
                 Err(failure) => return Err(self.error(&failure, &about)),
             }
         };
-        let Read { bodies, state, _turn } = got;
+        let Read { bodies, state, bytes_max, _turn } = got;
         let page = Page {
             created,
             shard: position.shard,
@@ -148,7 +152,9 @@ impl<R: Runtime> Call<'_, R> {
             bytes_max: bytes_max as usize,
             is_encrypted,
         };
-        let mut out = Vec::new();
+        let (bytes, count) = (bodies.iter().map(Body::len).sum::<usize>(), state.next_offset.0.saturating_sub(from.0));
+        // What it comes to in either encoding, or a little more: grown by doubling it would be copied, and be twice as much.
+        let mut out = Vec::with_capacity(bytes / 3 * 4 + AROUND_RECORD_BYTES * count.min(limit.into()) as usize + 1024);
         records::begin(&mut out, self.encoding);
         let written = write_bodies(&mut out, self.encoding, &page, &bodies);
         drop(bodies);
@@ -166,34 +172,33 @@ impl<R: Runtime> Call<'_, R> {
 
     /// Reads as much as one answer takes: first what there is for a reader who keeps up, then, if there is more, the rest. So
     /// little room is taken for those who keep up, which is nearly always nearly all.
-    async fn read(
-        &self,
-        position: &Position,
-        from: Offset,
-        limit: u32,
-        bytes_max: u32,
-        wait_ms: u32,
-    ) -> Result<Read<R>, Failure> {
+    async fn read(&self, position: &Position, from: Offset, limit: u32, wait_ms: u32) -> Result<Read<R>, Failure> {
         let group = position.group;
-        let turn = async || self.turns.take().await;
+        let turn = async |asked| self.turns.take(asked).await;
         let via = Via::Records { limit, is_more: false };
         let Got { body, mut state, _turn: mut turn } =
-            self.worker.get(group, from, bytes_max.min(FIRST_BYTES), wait_ms, via, turn).await?;
+            self.worker.get(group, from, FIRST_BYTES, wait_ms, via, turn).await?;
         let (next, count) = (state.next_offset, state.next_offset.0 - from.0);
+        let cut = turn.as_ref().filter(|turn| turn.leave.is_cut()).map(|turn| turn.leave.bytes());
+        let bytes_max = cut.unwrap_or(GET_RECORDS_BYTES_MAX);
         let left_bytes = bytes_max.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX));
         let left = u32::try_from(u64::from(limit).saturating_sub(count)).unwrap_or(0);
         let is_all = body.is_empty() || next >= state.end_offset;
         let mut bodies = vec![body];
         if !is_all && left > 0 && left_bytes > 0 {
             let via = Via::Records { limit: left, is_more: true };
-            let same_turn = async || turn.take();
+            let same_turn = async |asked| {
+                let mut turn = turn.take()?;
+                turn.leave.extend(asked);
+                Some(turn)
+            };
             // What was read is good; an error meets the next call.
             if let Ok(more) = self.worker.get(group, next, left_bytes, 0, via, same_turn).await {
                 bodies.push(more.body);
                 (state, turn) = (more.state, more._turn);
             }
         }
-        Ok(Read { bodies, state, _turn: turn })
+        Ok(Read { bodies, state, bytes_max, _turn: turn })
     }
 
     /// The shard that an iterator stands in, as it is now.

@@ -165,7 +165,7 @@ impl<R: Runtime> Pushing<R> {
         let wait_ms = u32::try_from(until.since(began).div_ceil(1_000)).unwrap_or(u32::MAX);
         let Held { group, .. } = self.held;
         let got = {
-            let turn = async || self.turns.take().await;
+            let turn = async |asked| self.turns.take(asked).await;
             let via = Via::Pipe(self.held);
             let read = async { Some(self.worker.get(group, self.page.from, EVENT_BYTES, wait_ms, via, turn).await) };
             let gone = async {

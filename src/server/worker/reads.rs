@@ -13,11 +13,11 @@ use crate::engine::shard::{Phase, Shard, rates};
 use crate::limits::{GET_RECORDS_BYTES_MAX, GET_WAIT_MS_MAX, READ_BYTES_MAX};
 use crate::protocol::messages::ReadState;
 use crate::runtime::Runtime;
-use crate::runtime::local::Permit;
 use crate::server::failure::Failure;
 use crate::server::mail::{Answer, Op};
 use crate::server::outbox::Body;
 use crate::server::pipes::{Asked, Held};
+use crate::server::waiting::Turn;
 use crate::shard::admission::PutRefusal;
 use crate::shard::fanout::{Manner, Ticket};
 use crate::shard::position::{Bounds, Start};
@@ -52,7 +52,7 @@ pub struct Got<R: Runtime> {
     /// Where the reader stands.
     pub state: ReadState,
     /// The connection's turn to read; to be held until the body was handed over.
-    pub _turn: Option<Permit>,
+    pub _turn: Option<Turn>,
 }
 
 impl<R: Runtime> Got<R> {
@@ -74,8 +74,8 @@ impl<R: Runtime> Got<R> {
 impl<R: Runtime> Worker<R> {
     /// Reads frames; if there are none, waits for them up to `wait_ms`. Within what the stream allows on that account.
     ///
-    /// `turn` is awaited before bytes are read: it bounds how much the client that asks may have in memory. Without a turn
-    /// the client is gone.
+    /// `turn` is asked for the bytes and awaited before they are read: it bounds how much the client that asks may have in memory.
+    /// Without a turn the client is gone.
     pub async fn get(
         &self,
         group: GroupId,
@@ -83,7 +83,7 @@ impl<R: Runtime> Worker<R> {
         bytes_max: u32,
         wait_ms: u32,
         via: Via,
-        turn: impl AsyncFnOnce() -> Option<Permit>,
+        turn: impl AsyncFnOnce(u32) -> Option<Turn>,
     ) -> Result<Got<R>, Failure> {
         let most = match via {
             Via::Records { .. } => GET_RECORDS_BYTES_MAX,
@@ -93,8 +93,8 @@ impl<R: Runtime> Worker<R> {
         match self.home(group)? {
             Home::Here(shard) => {
                 self.wait_here(&shard, from, wait_ms, via).await;
-                let turn = turn().await.ok_or(Failure::Draining)?;
-                let got = self.read_here(&shard, from, bytes_max, via).await?;
+                let turn = turn(bytes_max).await.ok_or(Failure::Draining)?;
+                let got = self.read_here(&shard, from, turn.leave.bytes(), via).await?;
                 Ok(Got { _turn: Some(turn), ..got })
             }
             Home::There(link) => {
@@ -107,7 +107,8 @@ impl<R: Runtime> Worker<R> {
                     };
                     future::or(waited, drained).await?;
                 }
-                let turn = turn().await.ok_or(Failure::Draining)?;
+                let turn = turn(bytes_max).await.ok_or(Failure::Draining)?;
+                let bytes_max = turn.leave.bytes();
                 match link.call(Op::Get { group, from, bytes_max, via }).await? {
                     Answer::Get(got) => {
                         let (bytes, state) = got?;
