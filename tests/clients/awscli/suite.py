@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "shared"))
 
-from report import ENDPOINT, KEYED_ENDPOINT, REGION, SCHEME, SPACE, Report, equal, true
+from report import CLOCKED_ENDPOINT, ENDPOINT, KEYED_ENDPOINT, REGION, SCHEME, SPACE, Report, equal, set_clock, true
 
 report = Report("aws-cli")
 AWS = Path(sys.executable).with_name("aws")
@@ -140,7 +140,26 @@ def errors():
     fails("UnrecognizedClientException", "list-streams", endpoint=KEYED_ENDPOINT)
 
 
+def expiry():
+    by = {"endpoint": CLOCKED_ENDPOINT}
+    stream = stream_named("expiry")
+    aws("create-stream", "--stream-name", stream, "--shard-count", "2", **by)
+    aws("wait", "stream-exists", "--stream-name", stream, **by)
+    aws("put-record", "--stream-name", stream, "--partition-key", "k", "--explicit-hash-key", "0", "--data", "x", **by)
+    position = aws("get-shard-iterator", "--stream-name", stream, "--shard-id", SHARD, "--shard-iterator-type", "TRIM_HORIZON", **by)["ShardIterator"]
+    token = aws("list-shards", "--stream-name", stream, "--no-paginate", "--max-results", "1", **by)["NextToken"]
+    get = ["get-records", "--shard-iterator", position]
+    more = ["list-shards", "--no-paginate", "--next-token", token]
+    set_clock("+240s")
+    page = aws(*get, **by)
+    equal((len(page["Records"]), len(aws(*more, **by)["Shards"])), (1, 1), "a record and a second page after 4 minutes")
+    set_clock("+301s")
+    fails("ExpiredIteratorException", *get, **by)
+    fails("ExpiredNextTokenException", *more, **by)
+    equal(aws("get-records", "--shard-iterator", page["NextShardIterator"], **by)["Records"], [], "records by the iterator that the first one was traded for")
+
+
 version = subprocess.run([AWS, "--version"], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
 report.version(version.split()[0].split("/")[1])
 # Each command starts Python anew, and takes most of a second; over https a part of them is enough.
-report.run([life_of_a_stream, put_and_get, resharding, consumers_and_pages, errors] if SCHEME == "http" else [put_and_get, errors])
+report.run([life_of_a_stream, put_and_get, resharding, consumers_and_pages, errors, expiry] if SCHEME == "http" else [put_and_get, errors, expiry])

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from report import KEYED_ENDPOINT, SPACE, equal, true
+from report import CLOCKED_ENDPOINT, KEYED_ENDPOINT, SPACE, equal, set_clock, true
 from session import arn, client, create, fails, iterator, kinesis, millstream, name, read, report
 
 SHARD = "shardId-000000000000"
@@ -50,6 +50,39 @@ def errors():
     position = iterator(stream, SHARD)
     fails("DryRunOperationException", lambda: k.get_records(ShardIterator=position, **dry))
     equal(read(position)[0], [], "nothing was put by the dry runs")
+
+
+def expiry():
+    """Iterators and tokens live for 5 minutes of the node's clock, and then fail as themselves."""
+    by = client(CLOCKED_ENDPOINT)
+    stream, other = name("expiry"), name("expiry-other")
+    for each in (stream, other):
+        by.create_stream(StreamName=each, ShardCount=2)
+        by.get_waiter("stream_exists").wait(StreamName=each, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    stream_arn = by.describe_stream_summary(StreamName=stream)["StreamDescriptionSummary"]["StreamARN"]
+    for consumer in ("one", "two"):
+        by.register_stream_consumer(StreamARN=stream_arn, ConsumerName=consumer)
+    by.put_record(StreamName=stream, Data=b"x", PartitionKey="k", ExplicitHashKey="0")
+    position = by.get_shard_iterator(StreamName=stream, ShardId=SHARD, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    shards = by.list_shards(StreamName=stream, MaxResults=1)["NextToken"]
+    consumers = by.list_stream_consumers(StreamARN=stream_arn, MaxResults=1)["NextToken"]
+    streams = by.list_streams(Limit=1)["NextToken"]
+
+    get = lambda position: by.get_records(ShardIterator=position)
+    more_shards = lambda: by.list_shards(NextToken=shards)["Shards"]
+    more_consumers = lambda: by.list_stream_consumers(StreamARN=stream_arn, NextToken=consumers)["Consumers"]
+    more_streams = lambda: by.list_streams(NextToken=streams)["StreamNames"]
+    set_clock("+240s")
+    page = get(position)
+    equal([r["Data"] for r in page["Records"]], [b"x"], "records after 4 minutes")
+    equal((len(more_shards()), len(more_consumers()), more_streams()), (1, 1, [other]), "second pages after 4 minutes")
+    set_clock("+301s")
+    fails("ExpiredIteratorException", lambda: get(position), "Iterator expired", "tolerated delay of 300000 milliseconds")
+    fails("ExpiredNextTokenException", more_shards, "expired")
+    fails("ExpiredNextTokenException", more_consumers, "expired")
+    fails("ExpiredNextTokenException", more_streams, "expired")
+    # Each answer brings a new one.
+    equal(get(page["NextShardIterator"])["Records"], [], "records by the iterator that the first one was traded for")
 
 
 def signatures():
@@ -168,4 +201,4 @@ def every_operation_was_called():
     equal(sorted(everything - report.answered), [], "operations that were not answered with success")
 
 
-CASES = [errors, signatures, policies, encryption, monitoring, large_records, account_and_on_demand, long_polling, every_operation_was_called]
+CASES = [errors, expiry, signatures, policies, encryption, monitoring, large_records, account_and_on_demand, long_polling, every_operation_was_called]

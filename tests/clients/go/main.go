@@ -263,5 +263,6 @@ func main() {
 		{"fan out", fanOut},
 		{"pages", pages},
 		{"errors", failures},
+		{"expiry", expiry},
 	})
 }

@@ -14,10 +14,11 @@ import (
 
 // What the suite is told by its environment.
 var (
-	endpoint      = os.Getenv("MILLSTREAM_ENDPOINT")
-	keyedEndpoint = os.Getenv("MILLSTREAM_KEYED_ENDPOINT")
-	region        = os.Getenv("AWS_REGION")
-	scheme        = strings.Split(endpoint, ":")[0]
+	endpoint        = os.Getenv("MILLSTREAM_ENDPOINT")
+	keyedEndpoint   = os.Getenv("MILLSTREAM_KEYED_ENDPOINT")
+	clockedEndpoint = os.Getenv("MILLSTREAM_CLOCKED_ENDPOINT")
+	region          = os.Getenv("AWS_REGION")
+	scheme          = strings.Split(endpoint, ":")[0]
 )
 
 type call struct{ operation, encoding, transport string }

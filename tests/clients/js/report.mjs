@@ -1,10 +1,12 @@
 // The cases of the suite and the lines of JSON about them; tests/clients/README.md defines these.
 
 import assert from "node:assert/strict";
+import { renameSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export const endpoint = process.env.MILLSTREAM_ENDPOINT;
 export const keyedEndpoint = process.env.MILLSTREAM_KEYED_ENDPOINT;
+export const clockedEndpoint = process.env.MILLSTREAM_CLOCKED_ENDPOINT;
 export const region = process.env.AWS_REGION;
 export const scheme = endpoint.split(":")[0];
 
@@ -62,4 +64,12 @@ export async function until(what, seconds, condition) {
     assert(performance.now() < deadline, `not within ${seconds} s: ${what}`);
     await sleep(50);
   }
+}
+
+/** Moves the clock of the node at `clockedEndpoint`, to `+301s` ahead of the true time for example. */
+export function setClock(ahead) {
+  const clock = process.env.MILLSTREAM_CLOCK_FILE;
+  writeFileSync(`${clock}.new`, ahead);
+  // The node reads the file whenever it asks for the time: never half of it.
+  renameSync(`${clock}.new`, clock);
 }

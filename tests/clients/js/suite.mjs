@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as sdk from "@aws-sdk/client-kinesis";
-import { keyedEndpoint, line, region, run, until } from "./report.mjs";
+import { clockedEndpoint, keyedEndpoint, line, region, run, setClock, until } from "./report.mjs";
 import { active, bytes, call, client, create, fails, gone, iterator, millstream, read, shardZero, space, streamName, summary, text } from "./session.mjs";
 
 async function lifeOfAStream() {
@@ -219,6 +219,33 @@ async function errors() {
   await fails("AccessDeniedException", call("PutRecord", { StreamName: created, Data: bytes("x"), PartitionKey: "k" }, reader));
 }
 
+async function expiry() {
+  const by = client({ endpoint: clockedEndpoint });
+  const StreamName = streamName("expiry");
+  await call("CreateStream", { StreamName, ShardCount: 2 }, by);
+  await active(StreamName, by);
+  const { StreamARN } = (await call("DescribeStreamSummary", { StreamName }, by)).StreamDescriptionSummary;
+  for (const ConsumerName of ["one", "two"]) await call("RegisterStreamConsumer", { StreamARN, ConsumerName }, by);
+  await call("PutRecord", { StreamName, Data: bytes("x"), PartitionKey: "k", ExplicitHashKey: "0" }, by);
+  const { ShardIterator } = await call("GetShardIterator", { StreamName, ShardId: shardZero, ShardIteratorType: "TRIM_HORIZON" }, by);
+  const shards = (await call("ListShards", { StreamName, MaxResults: 1 }, by)).NextToken;
+  const consumers = (await call("ListStreamConsumers", { StreamARN, MaxResults: 1 }, by)).NextToken;
+
+  const get = (position) => call("GetRecords", { ShardIterator: position }, by);
+  const moreShards = () => call("ListShards", { NextToken: shards }, by);
+  const moreConsumers = () => call("ListStreamConsumers", { StreamARN, NextToken: consumers }, by);
+  setClock("+240s");
+  const page = await get(ShardIterator);
+  assert.deepEqual(page.Records.map((r) => text(r.Data)), ["x"]);
+  assert.deepEqual([(await moreShards()).Shards.length, (await moreConsumers()).Consumers.length], [1, 1]);
+  setClock("+301s");
+  await fails("ExpiredIteratorException", get(ShardIterator), "Iterator expired");
+  await fails("ExpiredNextTokenException", moreShards(), "expired");
+  await fails("ExpiredNextTokenException", moreConsumers(), "expired");
+  // The iterator that the first one was traded for.
+  assert.deepEqual((await get(page.NextShardIterator)).Records, []);
+}
+
 async function newerOperations() {
   const StreamName = await create("newer", 1);
   const { StreamARN } = await summary(StreamName);
@@ -244,5 +271,6 @@ await run({
   "fan out": fanOut,
   pages,
   errors,
+  expiry,
   "newer operations": newerOperations,
 });

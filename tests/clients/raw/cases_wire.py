@@ -7,7 +7,7 @@ import os
 import time
 
 import cbor
-from report import KEYED_ENDPOINT, SCHEME, equal, true
+from report import CLOCKED_ENDPOINT, KEYED_ENDPOINT, SCHEME, equal, set_clock, true, until
 from wire import Failure, Wire, authorization, presigned
 
 
@@ -111,6 +111,38 @@ def signatures():
     equal((response.status, b"InvalidSignatureException" in response.read()), (400, True), "a wrong signature in the query")
 
 
+def expiry():
+    """Iterators and tokens live for 5 minutes of the node's clock; both encodings at the same time, for it does not go back."""
+    wires = [Wire(encoding, CLOCKED_ENDPOINT) for encoding in ("json", "cbor")]
+    wire = wires[0]
+    stream, other = f"raw-{SCHEME}-expiry", f"raw-{SCHEME}-expiry-other"
+    for each in (stream, other):
+        wire("CreateStream", StreamName=each, ShardCount=2)
+        status = lambda: wire("DescribeStreamSummary", StreamName=each)["StreamDescriptionSummary"]["StreamStatus"]
+        until(f"{each} is active", 30, lambda: status() == "ACTIVE")
+    arn = wire("DescribeStreamSummary", StreamName=stream)["StreamDescriptionSummary"]["StreamARN"]
+    for consumer in ("one", "two"):
+        wire("RegisterStreamConsumer", StreamARN=arn, ConsumerName=consumer)
+    position = wire("GetShardIterator", StreamName=stream, ShardId="0", ShardIteratorType="LATEST")["ShardIterator"]
+    aged = (
+        ("GetRecords", {"ShardIterator": position}, "ExpiredIteratorException"),
+        ("ListShards", {"NextToken": wire("ListShards", StreamName=stream, MaxResults=1)["NextToken"]}, "ExpiredNextTokenException"),
+        ("ListStreamConsumers", {"StreamARN": arn, "NextToken": wire("ListStreamConsumers", StreamARN=arn, MaxResults=1)["NextToken"]}, "ExpiredNextTokenException"),
+        ("ListStreams", {"NextToken": wire("ListStreams", Limit=1)["NextToken"]}, "ExpiredNextTokenException"),
+    )
+    set_clock("+240s")
+    for wire in wires:
+        for operation, members, _ in aged:
+            wire(operation, **members)
+    set_clock("+301s")
+    for wire in wires:
+        for operation, members, code in aged:
+            response = wire.send(operation, wire.encode(members))
+            error = wire.decode(response.read())
+            equal((response.status, response.headers["Content-Type"]), (400, wire.content_type), f"{operation}, expired")
+            equal((error["__type"], set(error)), (code, {"__type", "message"}), f"{operation}, expired")
+
+
 def garbage_and_short_names():
     """Garbage is told from what is real, and shards may be named shortly."""
     wire = Wire("json")
@@ -124,4 +156,4 @@ def garbage_and_short_names():
     true(again != real, "a new iterator differs")
 
 
-CASES = [headers_and_bodies, forms_of_cbor, one_connection_many_requests, signatures, garbage_and_short_names]
+CASES = [headers_and_bodies, forms_of_cbor, one_connection_many_requests, signatures, expiry, garbage_and_short_names]

@@ -25,6 +25,8 @@ class Client:
     command: Callable
     schemes: tuple = ("http", "https")
     moto: bool = False
+    # Whether its suite gets a node whose clock it can move.
+    clocked: bool = True
     directory: Path = field(default=TARGET)
 
 
@@ -32,7 +34,7 @@ def python(name):
     return Client("python", [PYTHON], lambda env, scheme: [PYTHON, HERE / name / "suite.py"])
 
 
-def java(main, *arguments, schemes=("http", "https"), moto=False):
+def java(main, *arguments, schemes=("http", "https"), moto=False, clocked=True):
     """A class of tests/clients/java, with the node's authority in a trust store."""
 
     def command(env, scheme):
@@ -42,7 +44,7 @@ def java(main, *arguments, schemes=("http", "https"), moto=False):
             words += [f"-Djavax.net.ssl.trustStore={store}", "-Djavax.net.ssl.trustStorePassword=changeit"]
         return [*words, "-cp", f"{JAVA_CLASSES}:{JAVA_LIBRARIES}/*", main, *arguments]
 
-    return Client("java", [JAVA_CLASSES / "millstream", JAVA_LIBRARIES], command, schemes=schemes, moto=moto)
+    return Client("java", [JAVA_CLASSES / "millstream", JAVA_LIBRARIES], command, schemes=schemes, moto=moto, clocked=clocked)
 
 
 def trust_store(authorities):
@@ -65,8 +67,8 @@ CLIENTS = {
     "rust": Client("rust", [TARGET / "rust" / "debug" / "millstream-client-rust"], lambda env, scheme: [TARGET / "rust/debug/millstream-client-rust"]),
     "java-sync": java("millstream.Sdk", "sync"),
     "java-async": java("millstream.Sdk", "async"),
-    "kcl-polling": java("millstream.Kcl", "polling", moto=True),
-    "kcl-fan-out": java("millstream.Kcl", "fan-out", moto=True),
-    "kpl": java("millstream.Kpl", schemes=("https",), moto=True),
+    "kcl-polling": java("millstream.Kcl", "polling", moto=True, clocked=False),
+    "kcl-fan-out": java("millstream.Kcl", "fan-out", moto=True, clocked=False),
+    "kpl": java("millstream.Kpl", schemes=("https",), moto=True, clocked=False),
     "raw": python("raw"),
 }

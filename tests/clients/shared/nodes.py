@@ -1,5 +1,6 @@
 """Nodes and stand-ins: started, waited for with a deadline, ended by their handles."""
 
+import glob
 import os
 import socket
 import subprocess
@@ -51,6 +52,14 @@ def free_port():
     raise RuntimeError("no free port")
 
 
+def faketime_library():
+    """What moves a node's clock. Without it a suite fails: nothing else shows what expires."""
+    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not found:
+        raise RuntimeError("libfaketime is not installed: tests/clients/install, or apt-get install faketime")
+    return found[0]
+
+
 class Server:
     """A process that is ready once its port answers. What it says goes to a file."""
 
@@ -92,11 +101,10 @@ class Server:
 
 
 class Nodes:
-    """The node that a client is run against, and the one that verifies signatures."""
+    """The node that a client is run against, the one that verifies signatures, and those whose clocks the suite moves."""
 
     def __init__(self, client, binary, data, logs, endpoint=None):
-        self.binary, self.data, self.endpoint = binary, data, endpoint
-        self.logs = {"open": logs / f"{client}-node.log", "keyed": logs / f"{client}-node-keyed.log"}
+        self.client, self.binary, self.data, self.logs, self.endpoint = client, binary, data, logs, endpoint
         self.ports, self.servers = {}, []
 
     def start(self):
@@ -106,35 +114,60 @@ class Nodes:
         keys = self.data / "keys.toml"
         keys.write_text(KEYS_FILE.format(**KEYS))
         keys.chmod(0o600)
-        more = {"open": [], "keyed": ["--kinesis-keys-file", keys, "--kinesis-status-delay", str(STATUS_DELAY_MS)]}
-        for name, options in more.items():
-            native, kinesis = free_port(), free_port()
-            command = [self.binary, "serve", "--data", self.data / name, "--workers", "2" if name == "open" else "1"]
-            command += ["--listen", f"127.0.0.1:{native}", "--kinesis-listen", f"127.0.0.1:{kinesis}", *options]
-            env = {key: value for key, value in os.environ.items() if not key.startswith("MILLSTREAM_")}
-            server = Server([str(part) for part in command], kinesis, self.logs[name], env)
-            self.servers.append(server)
-            server.start()
-            self.ports[name] = (native, kinesis)
+        self.start_one("open", "--workers", "2")
+        self.start_one("keyed", "--workers", "1", "--kinesis-keys-file", keys, "--kinesis-status-delay", STATUS_DELAY_MS)
+
+    def start_clocked(self, scheme):
+        """The node whose clock the suite moves: another one for each scheme, so that no clock ever goes back."""
+        if self.endpoint:
+            return
+        clock = self.clock(scheme)
+        clock.write_text("+0s")
+        # The wall clock alone is moved: timers and deadlines of the node go by the monotonic one.
+        faketime = {
+            "LD_PRELOAD": faketime_library(), "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        self.start_one(f"clocked-{scheme}", "--workers", "1", environment=faketime)
+
+    def start_one(self, name, *options, environment=None):
+        native, kinesis = free_port(), free_port()
+        command = [self.binary, "serve", "--data", self.data / name, "--listen", f"127.0.0.1:{native}"]
+        command += ["--kinesis-listen", f"127.0.0.1:{kinesis}", *options]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("MILLSTREAM_")}
+        log = self.logs / f"{self.client}-node{'' if name == 'open' else f'-{name}'}.log"
+        server = Server([str(part) for part in command], kinesis, log, env | (environment or {}))
+        self.servers.append(server)
+        server.start()
+        self.ports[name] = (native, kinesis)
+
+    def clock(self, scheme):
+        """The file that says by how much the clock of the node for this scheme is ahead."""
+        return self.data / f"clock-{scheme}"
 
     def environment(self, scheme):
         if self.endpoint:
-            return KEYS | {"MILLSTREAM_ENDPOINT": self.endpoint, "MILLSTREAM_KEYED_ENDPOINT": self.endpoint}
+            # Nobody moves the clock of a node that was started elsewhere: there is no file for it.
+            names = ("MILLSTREAM_ENDPOINT", "MILLSTREAM_KEYED_ENDPOINT", "MILLSTREAM_CLOCKED_ENDPOINT")
+            return KEYS | dict.fromkeys(names, self.endpoint)
         variables = KEYS | {
             "MILLSTREAM_ENDPOINT": f"{scheme}://127.0.0.1:{self.ports['open'][1]}",
             "MILLSTREAM_KEYED_ENDPOINT": f"{scheme}://127.0.0.1:{self.ports['keyed'][1]}",
             "MILLSTREAM_BINARY": str(self.binary),
             "MILLSTREAM_NODE": f"127.0.0.1:{self.ports['open'][0]}",
         }
+        if f"clocked-{scheme}" in self.ports:
+            variables["MILLSTREAM_CLOCKED_ENDPOINT"] = f"{scheme}://127.0.0.1:{self.ports[f'clocked-{scheme}'][1]}"
+            variables["MILLSTREAM_CLOCK_FILE"] = str(self.clock(scheme))
         if scheme == "https":
             variables["AWS_CA_BUNDLE"] = variables["NODE_EXTRA_CA_CERTS"] = str(self.authorities())
         return variables
 
     def authorities(self):
-        """A file with the authorities of both nodes: each made its own."""
-        both = self.data / "ca.pem"
-        both.write_text("".join((self.data / name / "tls" / "ca.pem").read_text() for name in self.ports))
-        return both
+        """A file with the authorities of all nodes: each made its own."""
+        together = self.data / "ca.pem"
+        together.write_text("".join((self.data / name / "tls" / "ca.pem").read_text() for name in self.ports))
+        return together
 
     def stop(self):
         problems = []

@@ -13,6 +13,8 @@ import traceback
 
 ENDPOINT = os.environ.get("MILLSTREAM_ENDPOINT", "http://127.0.0.1:4567")
 KEYED_ENDPOINT = os.environ.get("MILLSTREAM_KEYED_ENDPOINT")
+# The node whose clock `set_clock` moves.
+CLOCKED_ENDPOINT = os.environ.get("MILLSTREAM_CLOCKED_ENDPOINT")
 SCHEME = ENDPOINT.split(":")[0]
 REGION = os.environ.get("AWS_REGION", "eu-west-1")
 
@@ -90,6 +92,15 @@ def until(what, seconds, condition):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.05)
+
+
+def set_clock(ahead):
+    """Moves the clock of the node at CLOCKED_ENDPOINT, to `+301s` ahead of the true time for example."""
+    clock = os.environ["MILLSTREAM_CLOCK_FILE"]
+    with open(f"{clock}.new", "w") as new:
+        new.write(ahead)
+    # The node reads the file whenever it asks for the time: never half of it.
+    os.replace(f"{clock}.new", clock)
 
 
 def check_order(records):

@@ -1,5 +1,6 @@
 //! The AWS SDK for Rust against the node.
 
+mod expiry;
 mod push;
 mod report;
 mod session;
@@ -282,6 +283,7 @@ async fn main() {
         ("fan out", || Box::pin(push::fan_out())),
         ("pages", || Box::pin(pages())),
         ("errors", || Box::pin(errors())),
+        ("expiry", || Box::pin(expiry::expiry())),
     ])
     .await;
 }

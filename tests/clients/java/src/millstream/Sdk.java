@@ -63,6 +63,7 @@ final class Sdk {
         cases.put("resharding", sdk::resharding);
         cases.put("pages", sdk::pages);
         cases.put("errors", sdk::errors);
+        cases.put("expiry", new Expiry(sdk.session)::run);
         cases.put("other operations", new Others(sdk.session)::run);
         if (async) {
             Push push = new Push(sdk.session);
