@@ -79,3 +79,73 @@ fn zeros_that_fail_are_done_without() {
         assert_eq!(node.read_all(Offset(0)).await.expect("all is well"), (0..20).collect::<Vec<_>>());
     });
 }
+
+/// A machine whose log has put something, and one sync of which meets `sync`; the writes after the first `skip` of them meet `write`.
+fn beside_a_sync(seed: u64, sync: Fault, write: Option<(u32, Fault)>) -> (Machine, crate::engine::testing::Node) {
+    let machine = Machine::new(seed);
+    let node = machine.start();
+    machine.sim.block_on(async { node.put(0, 100).await });
+    let inject = |op, skip, fault| {
+        machine.sim.inject(machine.host, Injection { op, path_contains: String::new(), skip, times: 1, fault });
+    };
+    inject(DiskOp::Sync, 0, sync);
+    if let Some((skip, fault)) = write {
+        inject(DiskOp::Write, skip, fault);
+    }
+    (machine, node)
+}
+
+/// Goal: what comes while a sync is under way is written meanwhile: it is durable after one sync more, not after a write and a
+/// sync. It is not visible before what came before it.
+#[test]
+fn writes_go_on_beside_a_sync() {
+    const SLOW_US: u64 = 50_000;
+    let (machine, node) = beside_a_sync(1, Fault::SlowUs(SLOW_US), Some((1, Fault::SlowUs(SLOW_US - 10_000))));
+    machine.sim.block_on(async {
+        let began = node.rt.now();
+        let mut first = Box::pin(node.put(1, 3_000));
+        assert!(poll_once(&mut first).await.is_none());
+        node.rt.sleep(Duration::from_millis(5)).await;
+        // Its write is as slow, and beside the sync.
+        let mut second = Box::pin(node.put(2, 3_000));
+        assert!(poll_once(&mut second).await.is_none());
+        node.rt.sleep(Duration::from_micros(SLOW_US - 15_000)).await;
+        assert!(poll_once(&mut first).await.is_none(), "the sync was not slow");
+        assert_eq!(node.log.marks().committed().offset, Offset(1));
+        first.await;
+        second.await;
+        let took_us = node.rt.now().since(began);
+        assert!(took_us < SLOW_US + 20_000, "one after the other: {took_us} us");
+        assert_eq!(node.read_all(Offset(0)).await.expect("all is well"), [0, 1, 2]);
+    });
+}
+
+/// Goal: when the sync fails, nothing that was written beside it is acknowledged; when that write fails, what the sync covers
+/// still is. Either way nothing acknowledged is lost.
+#[test]
+fn failures_beside_a_sync() {
+    for seed in 0..20 {
+        let slow_eio = (Fault::Eio, None);
+        let slow_write = (Fault::SlowUs(20_000), Some((1, Fault::Eio)));
+        for (sync, write) in [slow_eio, slow_write] {
+            let is_sync = write.is_none();
+            let (machine, node) = beside_a_sync(seed, sync, write);
+            let (first, second) = machine.sim.block_on(async {
+                let mut first = Box::pin(node.try_put(1, 3_000, None));
+                assert!(poll_once(&mut first).await.is_none());
+                // Once the first one is written, or a little later.
+                while node.log.marks().written().offset < Offset(2) && node.log.refusal().is_none() {
+                    node.rt.sleep(Duration::from_micros(1)).await;
+                }
+                let second = node.try_put(2, 3_000, None).await;
+                (first.await, second)
+            });
+            assert!(second.is_err(), "seed {seed}: acknowledged, and not stored");
+            assert_eq!(first.is_err(), is_sync, "seed {seed}");
+            machine.kill(node);
+            let node = machine.start();
+            let found = machine.sim.block_on(node.read_all(Offset(0))).expect("all is well");
+            assert!(found.starts_with(if is_sync { &[0] } else { &[0, 1] }), "seed {seed}: {found:?}");
+        }
+    }
+}

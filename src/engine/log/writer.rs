@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_lite::future;
+use futures_lite::future::{self, poll_fn};
 
 use super::{Idle, Log, OutcomeUnknown, Queued, State, TailFlush, Waiting};
 use crate::engine::env::TailHolder;
 use crate::engine::recover::write_again;
+use crate::format::block_up;
 use crate::format::names::SegmentNumber;
 use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
 use crate::log::gather::{Gather, Reign};
@@ -18,6 +21,24 @@ use crate::runtime::local;
 use crate::runtime::{File, Runtime, Step};
 use crate::shard::admission::PutRefusal;
 use crate::types::Durability;
+
+/// Flushes that are written together, each with its place in the active segment.
+type Run<R> = Vec<(u64, Queued<R>)>;
+
+/// What the writer waited for.
+enum Event {
+    /// The sync under way has ended.
+    Synced(io::Result<()>),
+    /// The writes under way have.
+    Written(io::Result<()>),
+    /// Enough has gathered for a write of its own.
+    Gathered,
+}
+
+/// Resolves when the sync under way has ended; never if there is none.
+async fn synced(mut sync: Pin<&mut Option<impl Future<Output = io::Result<()>>>>) -> Event {
+    poll_fn(|cx| sync.as_mut().as_pin_mut().map_or(Poll::Pending, |sync| sync.poll(cx).map(Event::Synced))).await
+}
 
 impl<R: Runtime> Log<R> {
     pub(super) async fn run_writer(self: Rc<Self>) {
@@ -104,10 +125,25 @@ impl<R: Runtime> Log<R> {
     /// Writes, syncs and publishes flushes, segment by segment.
     pub(super) async fn commit(&self, mut flushes: VecDeque<Queued<R>>) -> io::Result<()> {
         while let Some(first) = flushes.front() {
-            let (number, mut pos) = self.place_for(first.flush.len as u64).await?;
+            let (number, pos) = self.place_for(first.flush.len as u64).await?;
             let file = self.file(number).await?;
-            let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
-            let mut run = Vec::new();
+            self.commit_to(&file, pos, &mut flushes).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits flushes to the active segment from `pos` on, as far as it has room. What gathers during a sync is written meanwhile, as
+    /// long as it is worth a write of its own and nobody waits for a turn with files.
+    ///
+    /// One sync at a time: what it covers is published when it has ended, and the next one begins after that. So frames become
+    /// visible in their order, and no sync can hide the failure of another. When it returns, with an error or without, no
+    /// write and no sync is under way.
+    async fn commit_to(&self, file: &R::File, mut pos: u64, flushes: &mut VecDeque<Queued<R>>) -> io::Result<()> {
+        let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
+        let mut syncing = pin!(None);
+        let mut covered: Run<R> = Vec::new();
+        loop {
+            let (mut run, from): (Run<R>, _) = (Vec::new(), pos);
             while let Some(next) = flushes.front()
                 && pos + next.flush.len as u64 <= capacity
             {
@@ -115,34 +151,99 @@ impl<R: Runtime> Log<R> {
                 run.extend(flushes.pop_front().map(|queued| (pos, queued)));
                 pos += len;
             }
-            self.clear(run[0].0..pos).await;
-            let writes = run.iter().map(|(pos, queued)| file.write_at(&queued.buffer, *pos));
-            for written in local::join_all(writes).await {
-                written?;
+            if !run.is_empty() {
+                self.write_beside(self.write(file, &run, from..pos), syncing.as_mut(), &mut covered).await?;
+                if self.note_written(&run) {
+                    if self.env.rt.leaves_out(Step::SyncBeforeRead) {
+                        std::mem::take(&mut run).into_iter().for_each(|place| self.show(place));
+                        self.changed.notify();
+                    }
+                    syncing.set(Some(self.sync_file(file)));
+                    covered = run;
+                } else {
+                    self.publish(run);
+                }
+                self.look_ahead(pos);
             }
-            let sync_now = {
-                let mut state = self.state.borrow_mut();
-                let end = run.last().expect("the first flush fits the place made for it").1.flush.end;
-                state.marks.write(end);
-                match self.durability.get() {
-                    Durability::Fsync => true,
-                    Durability::Interval if state.sync_promised > state.marks.committed().index => true,
-                    Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
+            if syncing.is_none() {
+                return Ok(());
+            }
+            let bytes: usize = covered.iter().map(|(_, queued)| queued.flush.len).sum();
+            let is_worth_it = || {
+                let gathered = block_up(self.state.borrow().gathered_bytes() as u64);
+                let is_free = flushes.is_empty() && self.env.file_turns.free() > 0;
+                (is_free && gathered > 0 && 2 * gathered >= bytes as u64).then_some(Event::Gathered)
+            };
+            let first = future::or(synced(syncing.as_mut()), self.work.until(is_worth_it)).await;
+            match first {
+                Event::Synced(result) | Event::Written(result) => {
+                    syncing.set(None);
+                    result?;
+                    self.publish(covered);
+                    return Ok(());
+                }
+                Event::Gathered => flushes.extend(self.take_flushes()),
+            }
+        }
+    }
+
+    /// Waits for writes and for a sync that may be under way, for both of them also when one fails. What the sync covers is published as
+    /// soon as it has ended.
+    async fn write_beside(
+        &self,
+        write: impl Future<Output = io::Result<()>>,
+        mut sync: Pin<&mut Option<impl Future<Output = io::Result<()>>>>,
+        covered: &mut Run<R>,
+    ) -> io::Result<()> {
+        let mut write = pin!(write);
+        let (mut writing, mut outcome) = (true, Ok(()));
+        while writing || sync.is_some() {
+            let written = async {
+                match writing {
+                    true => Event::Written(write.as_mut().await),
+                    false => future::pending().await,
                 }
             };
-            let mut run = Some(run);
-            if self.env.rt.leaves_out(Step::SyncBeforeRead) {
-                run.take().into_iter().for_each(|run| self.show(run));
-                self.changed.notify();
-            }
-            if sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck) {
-                self.sync_file(&file).await?;
-            }
-            run.into_iter().for_each(|run| self.show(run));
-            self.answer();
+            let first = future::or(synced(sync.as_mut()), written).await;
+            outcome = outcome.and(match first {
+                Event::Written(result) => {
+                    writing = false;
+                    result
+                }
+                Event::Synced(result) => {
+                    sync.set(None);
+                    result.inspect(|()| self.publish(std::mem::take(covered)))
+                }
+                Event::Gathered => Ok(()),
+            });
         }
-        self.look_ahead();
-        Ok(())
+        outcome
+    }
+
+    /// Writes flushes, each to its place within `range`.
+    async fn write(&self, file: &R::File, run: &Run<R>, range: Range<u64>) -> io::Result<()> {
+        self.clear(range).await;
+        let writes = run.iter().map(|(pos, queued)| file.write_at(&queued.buffer, *pos));
+        local::join_all(writes).await.into_iter().collect()
+    }
+
+    /// Takes note that a run of flushes is written, and says whether it is to be synced now.
+    fn note_written(&self, run: &Run<R>) -> bool {
+        let mut state = self.state.borrow_mut();
+        let end = run.last().expect("a run has a flush").1.flush.end;
+        state.marks.write(end);
+        let sync_now = match self.durability.get() {
+            Durability::Fsync => true,
+            Durability::Interval if state.sync_promised > state.marks.committed().index => true,
+            Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
+        };
+        sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck)
+    }
+
+    /// Makes a run of flushes visible and acknowledges it.
+    fn publish(&self, run: Run<R>) {
+        run.into_iter().for_each(|place| self.show(place));
+        self.answer();
     }
 
     /// Resolves once no zeros are on their way to this part of the active segment.
@@ -195,35 +296,33 @@ impl<R: Runtime> Log<R> {
         self.sync_file(&file).await
     }
 
-    /// Makes a run of flushes visible: they are written, and as durable as the level asks for. [`Log::answer`] wakes those who wait.
-    fn show(&self, run: Vec<(u64, Queued<R>)>) {
-        for (pos, Queued { flush, buffer, admitted }) in run {
-            let kept = {
-                let mut guard = self.state.borrow_mut();
-                let state = &mut *guard;
-                let segment = state.segments.back_mut().expect("the flush was written to it");
-                segment.note_flush(&flush.frames, pos, flush.len, flush.tip);
-                for frame in &flush.frames {
-                    if let Some(stamp) = frame.producer {
-                        let records = u32::try_from(frame.end_offset.0 - frame.base_offset.0).expect("bounded");
-                        state.committed.note(stamp, frame.base_offset, records, frame.arrival);
-                    }
+    /// Makes a flush visible: it is written, and as durable as the level asks for. [`Log::answer`] wakes those who wait.
+    fn show(&self, (pos, Queued { flush, buffer, admitted }): (u64, Queued<R>)) {
+        let kept = {
+            let mut guard = self.state.borrow_mut();
+            let state = &mut *guard;
+            let segment = state.segments.back_mut().expect("the flush was written to it");
+            segment.note_flush(&flush.frames, pos, flush.len, flush.tip);
+            for frame in &flush.frames {
+                if let Some(stamp) = frame.producer {
+                    let records = u32::try_from(frame.end_offset.0 - frame.base_offset.0).expect("bounded");
+                    state.committed.note(stamp, frame.base_offset, records, frame.arrival);
                 }
-                state.committed_tip = flush.tip;
-                state.marks.commit(flush.end);
-                state.admission.synced(admitted);
-                self.env.unsynced.set(self.env.unsynced.get() - admitted);
-                let kept = !flush.frames.is_empty();
-                if kept {
-                    state.tail.push_back(TailFlush { buffer, frames: flush.frames });
-                }
-                kept
-            };
-            if kept {
-                // Outside the borrow: this may come back and ask this very log to drop its oldest flush.
-                let holder: Weak<dyn TailHolder> = self.me.clone();
-                self.env.keep_tail(holder, admitted);
             }
+            state.committed_tip = flush.tip;
+            state.marks.commit(flush.end);
+            state.admission.synced(admitted);
+            self.env.unsynced.set(self.env.unsynced.get() - admitted);
+            let kept = !flush.frames.is_empty();
+            if kept {
+                state.tail.push_back(TailFlush { buffer, frames: flush.frames });
+            }
+            kept
+        };
+        if kept {
+            // Outside the borrow: this may come back and ask this very log to drop its oldest flush.
+            let holder: Weak<dyn TailHolder> = self.me.clone();
+            self.env.keep_tail(holder, admitted);
         }
     }
 

@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use thiserror::Error;
-use twox_hash::XxHash3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::rng::Rng;
 
@@ -112,7 +112,7 @@ impl Block {
         let place = &mut self.bytes[at * self.place_bytes..][..bytes];
         let (_, checksum) = match self.fillers[at].filter(|(known, _)| *known == bytes) {
             Some(filler) => filler,
-            None => *self.fillers[at].insert((bytes, XxHash3_64::oneshot(&place[HEADER_BYTES..]))),
+            None => *self.fillers[at].insert((bytes, xxh3_64(&place[HEADER_BYTES..]))),
         };
         (place, checksum)
     }
@@ -141,7 +141,7 @@ impl Writer {
         record[24..32].copy_from_slice(&tag.seq.to_le_bytes());
         record[32..40].copy_from_slice(&tag.intended_ns.to_le_bytes());
         record[40..48].copy_from_slice(&tag.actual_ns.to_le_bytes());
-        let checksum = XxHash3_64::oneshot_with_seed(filler ^ self.run, &record[8..HEADER_BYTES]);
+        let checksum = xxh3_64_with_seed(&record[8..HEADER_BYTES], filler ^ self.run);
         record[..8].copy_from_slice(&checksum.to_le_bytes());
         record
     }
@@ -161,8 +161,8 @@ pub fn read(run: u64, key: &str, data: &[u8]) -> Result<Tag, PayloadError> {
     let u32_at = |at: usize| u32::from_le_bytes(data[at..at + 4].try_into().expect("four bytes"));
     let u64_at = |at: usize| u64::from_le_bytes(data[at..at + 8].try_into().expect("eight bytes"));
     let (stored, its_run) = (u64_at(0), u64_at(8));
-    let filler = XxHash3_64::oneshot(&data[HEADER_BYTES..]);
-    let checksum = |run: u64| XxHash3_64::oneshot_with_seed(filler ^ run, &data[8..HEADER_BYTES]);
+    let filler = xxh3_64(&data[HEADER_BYTES..]);
+    let checksum = |run: u64| xxh3_64_with_seed(&data[8..HEADER_BYTES], filler ^ run);
     let computed = checksum(run);
     if stored != computed {
         // Whole under its own run's number it is a stranger, not a damaged one of ours.
@@ -246,8 +246,8 @@ mod tests {
     /// implementation.
     #[test]
     fn the_checksum_is_xxh3() {
-        assert_eq!(XxHash3_64::oneshot(b""), 0x2d06_8005_38d3_94c2);
-        assert_eq!(XxHash3_64::oneshot(&[7; 976]), 0xad5c_3e1c_0857_caeb);
+        assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(xxh3_64(&[7; 976]), 0xad5c_3e1c_0857_caeb);
     }
 
     /// Goal: filler does not compress: a server that compresses must not look better than it is.
