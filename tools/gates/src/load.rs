@@ -106,7 +106,9 @@ impl<C: Reactor> Client<C> {
                 client.put(1).await;
                 // What follows pushes the first frame out of memory.
                 client.body = records(RECORDS);
-                client.put(RECORDS).await;
+                for _ in 0..8 {
+                    client.put(RECORDS).await;
+                }
             }
             Load::Push => {
                 for _ in 0..SUBSCRIBERS {
