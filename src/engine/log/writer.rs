@@ -21,8 +21,10 @@ use crate::types::Durability;
 
 impl<R: Runtime> Log<R> {
     pub(super) async fn run_writer(self: Rc<Self>) {
+        // Empty between two rounds; its room is used again.
+        let mut flushes = VecDeque::new();
         loop {
-            let flushes = self.take_flushes();
+            self.take_flushes(&mut flushes);
             let result = if flushes.is_empty() {
                 match self.idle().await {
                     Idle::Work => continue,
@@ -31,7 +33,7 @@ impl<R: Runtime> Log<R> {
                     Idle::End => break,
                 }
             } else {
-                self.in_turn(self.commit(flushes)).await
+                self.in_turn(self.commit(&mut flushes)).await
             };
             if let Err(error) = result {
                 self.die(&error);
@@ -47,19 +49,18 @@ impl<R: Runtime> Log<R> {
         work.await
     }
 
-    /// Everything that has gathered, ready to be written.
-    pub(super) fn take_flushes(&self) -> VecDeque<Queued<R>> {
+    /// Moves everything that has gathered, ready to be written, to `flushes`, which is empty.
+    pub(super) fn take_flushes(&self, flushes: &mut VecDeque<Queued<R>>) {
         let mut state = self.state.borrow_mut();
         let reign = Reign { term: self.env.term, durable: state.marks.durable().index };
         state.seal_gather(&self.env.rt, reign);
-        let flushes = std::mem::take(&mut state.queue);
+        std::mem::swap(&mut state.queue, flushes);
         if !flushes.is_empty() {
             // The next buffer is as large as what gathered during one round, so that a round is one write or few.
             let gathered: usize = flushes.iter().map(|queued| queued.flush.len).sum();
             let smoothed = (state.buffer_bytes + gathered) / 2;
             state.buffer_bytes = smoothed.next_multiple_of(BLOCK_BYTES).clamp(BLOCK_BYTES, FLUSH_BYTES_MAX);
         }
-        flushes
     }
 
     /// What the writer does when nothing has gathered.
@@ -77,7 +78,10 @@ impl<R: Runtime> Log<R> {
             (Idle::Hint, QUIET_HINT_AFTER_US)
         } else {
             // Nothing was awaited since nothing was found: no put can have slipped in between.
-            self.state.borrow_mut().writing = false;
+            let mut state = self.state.borrow_mut();
+            state.writing = false;
+            // A quiet log keeps no room for its next flushes.
+            state.queue.shrink_to_fit();
             return Idle::End;
         };
         if self.stopping.get() || wait_us == 0 {
@@ -101,28 +105,37 @@ impl<R: Runtime> Log<R> {
         future::or(work, timer).await
     }
 
-    /// Writes, syncs and publishes flushes, segment by segment.
-    pub(super) async fn commit(&self, mut flushes: VecDeque<Queued<R>>) -> io::Result<()> {
+    /// Writes, syncs and publishes flushes, segment by segment, until none is left.
+    pub(super) async fn commit(&self, flushes: &mut VecDeque<Queued<R>>) -> io::Result<()> {
         while let Some(first) = flushes.front() {
-            let (number, mut pos) = self.place_for(first.flush.len as u64).await?;
+            let (number, pos) = self.place_for(first.flush.len as u64).await?;
             let file = self.file(number).await?;
             let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
-            let mut run = Vec::new();
-            while let Some(next) = flushes.front()
-                && pos + next.flush.len as u64 <= capacity
+            // Those of this segment: so many, up to there.
+            let (mut count, mut end_pos) = (0, pos);
+            while let Some(next) = flushes.get(count)
+                && end_pos + next.flush.len as u64 <= capacity
             {
-                let len = next.flush.len as u64;
-                run.extend(flushes.pop_front().map(|queued| (pos, queued)));
-                pos += len;
+                count += 1;
+                end_pos += next.flush.len as u64;
             }
-            self.clear(run[0].0..pos).await;
-            let writes = run.iter().map(|(pos, queued)| file.write_at(&queued.buffer, *pos));
-            for written in local::join_all(writes).await {
-                written?;
+            let end = flushes.range(..count).next_back().expect("the first flush fits the place made for it").flush.end;
+            self.clear(pos..end_pos).await;
+            if count == 1 {
+                file.write_at(&flushes[0].buffer, pos).await?;
+            } else {
+                let mut next_pos = pos;
+                let writes = flushes.range(..count).map(|queued| {
+                    let pos = next_pos;
+                    next_pos += queued.flush.len as u64;
+                    file.write_at(&queued.buffer, pos)
+                });
+                for written in local::join_all(writes).await {
+                    written?;
+                }
             }
             let sync_now = {
                 let mut state = self.state.borrow_mut();
-                let end = run.last().expect("the first flush fits the place made for it").1.flush.end;
                 state.marks.write(end);
                 match self.durability.get() {
                     Durability::Fsync => true,
@@ -130,15 +143,17 @@ impl<R: Runtime> Log<R> {
                     Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
                 }
             };
-            let mut run = Some(run);
-            if self.env.rt.leaves_out(Step::SyncBeforeRead) {
-                run.take().into_iter().for_each(|run| self.show(run));
+            let early = self.env.rt.leaves_out(Step::SyncBeforeRead);
+            if early {
+                self.show(pos, flushes.drain(..count));
                 self.changed.notify();
             }
             if sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck) {
                 self.sync_file(&file).await?;
             }
-            run.into_iter().for_each(|run| self.show(run));
+            if !early {
+                self.show(pos, flushes.drain(..count));
+            }
             self.answer();
         }
         self.look_ahead();
@@ -195,14 +210,16 @@ impl<R: Runtime> Log<R> {
         self.sync_file(&file).await
     }
 
-    /// Makes a run of flushes visible: they are written, and as durable as the level asks for. [`Log::answer`] wakes those who wait.
-    fn show(&self, run: Vec<(u64, Queued<R>)>) {
-        for (pos, Queued { flush, buffer, admitted }) in run {
+    /// Makes a run of flushes visible that begins at `pos`: they are written, and as durable as the level asks for. [`Log::answer`]
+    /// wakes those who wait.
+    fn show(&self, mut pos: u64, run: impl Iterator<Item = Queued<R>>) {
+        for Queued { flush, buffer, admitted } in run {
             let kept = {
                 let mut guard = self.state.borrow_mut();
                 let state = &mut *guard;
                 let segment = state.segments.back_mut().expect("the flush was written to it");
                 segment.note_flush(&flush.frames, pos, flush.len, flush.tip);
+                pos += flush.len as u64;
                 for frame in &flush.frames {
                     if let Some(stamp) = frame.producer {
                         let records = u32::try_from(frame.end_offset.0 - frame.base_offset.0).expect("bounded");
