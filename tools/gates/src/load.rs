@@ -96,8 +96,7 @@ impl<C: Reactor> Client<C> {
     pub async fn new(rt: &C, node: Addresses, load: Load) -> Self {
         let mut conn = Connection::open(rt, node.native).await;
         let group = conn.create().await;
-        let mut client =
-            Self { load, group, conn, subscribers: Vec::new(), http: None, body: records(1) };
+        let mut client = Self { load, group, conn, subscribers: Vec::new(), http: None, body: records(1) };
         match load {
             Load::Put | Load::PutMany => {}
             Load::PutBatch => client.body = records(RECORDS),
@@ -216,8 +215,7 @@ impl<C: Reactor> Connection<C> {
         let (read, write) = rt.connect(addr).await.expect("the node listens");
         let (buffer, decoder) = (BytesMut::new(), Decoder::new(Side::Client));
         let mut conn = Self { read, write, buffer, decoder, next: 1 };
-        let hello =
-            Hello { version_min: VERSION_MIN, version_max: VERSION, features: 0, client: "gates", token: b"" };
+        let hello = Hello { version_min: VERSION_MIN, version_max: VERSION, features: 0, client: "gates", token: b"" };
         conn.call(&hello, &[]).await.answer::<Hello<'_>>().expect("an answer to hello").expect("welcome");
         conn
     }

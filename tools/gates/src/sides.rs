@@ -14,6 +14,8 @@ pub enum Side {
     Node,
     /// A task of the node has called the machine.
     Machine,
+    /// The watch itself takes memory for a task or an operation, to know where it ends.
+    Watch,
     /// Anything else: the executor between two tasks, a client.
     Elsewhere,
 }
@@ -50,4 +52,12 @@ pub fn gate_machine_call<T>(call: impl FnOnce() -> T) -> T {
     let result = call();
     SIDE.set(before);
     result
+}
+
+/// Takes memory on the watch's own account. Inside of [`gate_machine_call`], so that its instructions are not the node's either.
+pub fn watch_box<T>(value: T) -> Pin<Box<T>> {
+    let before = SIDE.replace(Side::Watch);
+    let boxed = Box::pin(value);
+    SIDE.set(before);
+    boxed
 }

@@ -11,12 +11,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use millstream::runtime::room::Room;
-use millstream::runtime::{
-    DiskSpace, File, Listener, Open, Reactor, ReadHalf, Runtime, Step, TaskClass, WriteHalf,
-};
+use millstream::runtime::{DiskSpace, File, Listener, Open, Reactor, ReadHalf, Runtime, Step, TaskClass, WriteHalf};
 use millstream::types::{MonoUs, WallUs};
 
-use crate::sides::{gate_machine_call, gate_node_turn};
+use crate::sides::{gate_machine_call, gate_node_turn, watch_box};
 
 /// A task of the node.
 struct Task<F>(Option<Pin<Box<F>>>);
@@ -34,7 +32,7 @@ struct Operation<F>(Option<Pin<Box<F>>>);
 
 impl<F: Future> Operation<F> {
     fn new(operation: F) -> Self {
-        Self(gate_machine_call(|| Some(Box::pin(operation))))
+        Self(gate_machine_call(|| Some(watch_box(operation))))
     }
 }
 
@@ -82,7 +80,7 @@ impl<R: Reactor> Reactor for Watched<R> {
     }
 
     fn spawn(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) {
-        gate_machine_call(|| self.0.spawn(class, Task(Some(Box::pin(task)))));
+        gate_machine_call(|| self.0.spawn(class, Task(Some(watch_box(task)))));
     }
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<(Self::ReadHalf, Self::WriteHalf)> {
