@@ -70,6 +70,11 @@ asan:
 bench *ARGS:
     cargo bench --locked {{ARGS}}
 
+# What an operation costs without a clock: instructions (needs Debian's valgrind), allocations. `just counts --write` to accept.
+counts *ARGS:
+    perf/instructions {{ARGS}}
+    cargo test --locked -p millstream-gates -- --nocapture
+
 # The claim: a node with defaults, put-to-get at a moderate rate, the most it takes, and the report of both.
 headline:
     perf/headline

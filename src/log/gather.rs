@@ -1,6 +1,6 @@
 //! Gathering puts into one flush: frames are laid one after the other into an aligned buffer, small puts are merged into
-//! one frame, and a pad fills up to the block boundary. One memcpy per put, no re-encoding, no second checksum pass:
-//! the checksum of a merged body is combined from those of its parts.
+//! one frame, and a pad fills up to the block boundary. One memcpy per put, no re-encoding, and no second checksum pass over
+//! more than [`SUM_AGAIN_BYTES_MAX`]: the checksum of a merged body is combined from those of its parts.
 //!
 //! ```text
 //! | no-op (first of a term) | frame | frame ............ | merged frame: put put put | pad |
@@ -13,6 +13,10 @@ use crate::limits::{BLOCK_BYTES, FRAME_RECORDS_MAX, MERGE_BODY_BYTES_MAX, MERGED
 use crate::log::marks::Mark;
 use crate::log::tip::{Draft, Tip};
 use crate::types::{FrameIndex, Offset, ProducerStamp, Slab, Term, WallUs};
+
+/// Bodies up to this size, which were checked against their sum a moment ago, are summed once more when they are merged. Combining
+/// takes a multiplication of polynomials for each bit that is set in the length, and one of these as long as summing this much.
+const SUM_AGAIN_BYTES_MAX: usize = 1 << 10;
 
 /// A put, checked, about to be placed.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +213,11 @@ impl Gather {
         let base = tip.offset.plus(u64::from(open.draft.record_count));
         buffer.put(self.used, batch.body);
         self.used += batch.body.len();
-        open.crc.combine(&crc32fast::Hasher::new_with_initial_len(batch.body_crc, batch.body.len() as u64));
+        if batch.body.len() <= SUM_AGAIN_BYTES_MAX {
+            open.crc.update(batch.body);
+        } else {
+            open.crc.combine(&crc32fast::Hasher::new_with_initial_len(batch.body_crc, batch.body.len() as u64));
+        }
         open.draft.body_len = u32::try_from(body_len).expect("below the merge limit");
         open.draft.record_count = records;
         Some(base)

@@ -26,6 +26,12 @@ const WRITE_BYTES_MAX: usize = PROGRESS_BYTES;
 /// Slices that one vectored write takes.
 const SLICES_MAX: usize = 512;
 
+/// Slices of a write that need no memory of their own: an answer, or a push and what came before it.
+const SLICES_FEW: usize = 4;
+
+/// Chunks that a connection keeps room for between two writes.
+const CHUNKS_KEPT: usize = 32;
+
 /// Bulk bytes behind an answer's head.
 pub enum Body<R: Runtime> {
     /// None.
@@ -282,6 +288,7 @@ impl<R: Runtime> Outbox<R> {
     }
 
     async fn send_all(&self, rt: &R, half: &mut R::WriteHalf) -> io::Result<()> {
+        let mut chunks: Vec<Chunk<R>> = Vec::new();
         loop {
             let more = self
                 .changed
@@ -295,19 +302,28 @@ impl<R: Runtime> Outbox<R> {
             if !more {
                 return Ok(());
             }
-            let mut chunks: Vec<Chunk<R>> = {
+            {
                 let mut queue = self.queue.borrow_mut();
                 let count = queue.len().min(SLICES_MAX);
-                queue.drain(..count).collect()
-            };
+                chunks.extend(queue.drain(..count));
+            }
             let mut pieces = chunks.iter().flat_map(|chunk| chunk.bytes().chunks(WRITE_BYTES_MAX)).peekable();
             while pieces.peek().is_some() {
-                let (mut slices, mut bytes) = (Vec::with_capacity(chunks.len()), 0);
+                let (mut few, mut many) = ([IoSlice::new(&[]); SLICES_FEW], Vec::new());
+                // At most one of each chunk: all pieces of one but its last fill a write.
+                let slices = if chunks.len() <= SLICES_FEW {
+                    &mut few[..]
+                } else {
+                    many.resize(chunks.len(), IoSlice::new(&[]));
+                    &mut many[..]
+                };
+                let (mut count, mut bytes) = (0, 0);
                 while let Some(piece) = pieces.next_if(|piece| bytes == 0 || bytes + piece.len() <= WRITE_BYTES_MAX) {
                     bytes += piece.len();
-                    slices.push(IoSlice::new(piece));
+                    slices[count] = IoSlice::new(piece);
+                    count += 1;
                 }
-                let write = half.write_all(&mut slices);
+                let write = half.write_all(&mut slices[..count]);
                 let stall = async {
                     rt.sleep(Duration::from_micros(SEND_STALL_US_MAX)).await;
                     Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no answers"))
@@ -328,7 +344,8 @@ impl<R: Runtime> Outbox<R> {
                 bytes.clear();
                 *self.spare.borrow_mut() = std::mem::take(bytes);
             }
-            drop(chunks);
+            chunks.clear();
+            chunks.shrink_to(CHUNKS_KEPT);
             self.changed.notify();
         }
     }

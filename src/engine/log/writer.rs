@@ -17,13 +17,14 @@ use crate::format::block_up;
 use crate::format::names::SegmentNumber;
 use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
 use crate::log::gather::{Gather, Reign};
+use crate::log::marks::Mark;
 use crate::runtime::local;
 use crate::runtime::{File, Runtime, Step};
 use crate::shard::admission::PutRefusal;
 use crate::types::Durability;
 
-/// Flushes that are written together, each with its place in the active segment.
-type Run<R> = Vec<(u64, Queued<R>)>;
+/// Flushes in their order.
+type Flushes<R> = VecDeque<Queued<R>>;
 
 /// What the writer waited for.
 enum Event {
@@ -42,8 +43,10 @@ async fn synced(mut sync: Pin<&mut Option<impl Future<Output = io::Result<()>>>>
 
 impl<R: Runtime> Log<R> {
     pub(super) async fn run_writer(self: Rc<Self>) {
+        // Empty between two rounds; their room is used again.
+        let (mut flushes, mut covered) = (Flushes::new(), Flushes::new());
         loop {
-            let flushes = self.take_flushes();
+            self.take_flushes(&mut flushes);
             let result = if flushes.is_empty() {
                 match self.idle().await {
                     Idle::Work => continue,
@@ -52,7 +55,7 @@ impl<R: Runtime> Log<R> {
                     Idle::End => break,
                 }
             } else {
-                self.in_turn(self.commit(flushes)).await
+                self.in_turn(self.commit(&mut flushes, &mut covered)).await
             };
             if let Err(error) = result {
                 self.die(&error);
@@ -68,19 +71,18 @@ impl<R: Runtime> Log<R> {
         work.await
     }
 
-    /// Everything that has gathered, ready to be written.
-    pub(super) fn take_flushes(&self) -> VecDeque<Queued<R>> {
+    /// Moves everything that has gathered, ready to be written, to `flushes`, which is empty.
+    pub(super) fn take_flushes(&self, flushes: &mut Flushes<R>) {
         let mut state = self.state.borrow_mut();
         let reign = Reign { term: self.env.term, durable: state.marks.durable().index };
         state.seal_gather(&self.env.rt, reign);
-        let flushes = std::mem::take(&mut state.queue);
+        std::mem::swap(&mut state.queue, flushes);
         if !flushes.is_empty() {
             // The next buffer is as large as what gathered during one round, so that a round is one write or few.
             let gathered: usize = flushes.iter().map(|queued| queued.flush.len).sum();
             let smoothed = (state.buffer_bytes + gathered) / 2;
             state.buffer_bytes = smoothed.next_multiple_of(BLOCK_BYTES).clamp(BLOCK_BYTES, FLUSH_BYTES_MAX);
         }
-        flushes
     }
 
     /// What the writer does when nothing has gathered.
@@ -98,7 +100,10 @@ impl<R: Runtime> Log<R> {
             (Idle::Hint, QUIET_HINT_AFTER_US)
         } else {
             // Nothing was awaited since nothing was found: no put can have slipped in between.
-            self.state.borrow_mut().writing = false;
+            let mut state = self.state.borrow_mut();
+            state.writing = false;
+            // A quiet log keeps no room for its next flushes.
+            state.queue.shrink_to_fit();
             return Idle::End;
         };
         if self.stopping.get() || wait_us == 0 {
@@ -122,12 +127,13 @@ impl<R: Runtime> Log<R> {
         future::or(work, timer).await
     }
 
-    /// Writes, syncs and publishes flushes, segment by segment.
-    pub(super) async fn commit(&self, mut flushes: VecDeque<Queued<R>>) -> io::Result<()> {
+    /// Writes, syncs and publishes flushes, segment by segment, until none is left. `covered` is empty before and after; its room
+    /// is used again.
+    pub(super) async fn commit(&self, flushes: &mut Flushes<R>, covered: &mut Flushes<R>) -> io::Result<()> {
         while let Some(first) = flushes.front() {
             let (number, pos) = self.place_for(first.flush.len as u64).await?;
             let file = self.file(number).await?;
-            self.commit_to(&file, pos, &mut flushes).await?;
+            self.commit_to(&file, pos, flushes, covered).await?;
         }
         Ok(())
     }
@@ -138,37 +144,49 @@ impl<R: Runtime> Log<R> {
     /// One sync at a time: what it covers is published when it has ended, and the next one begins after that. So frames become
     /// visible in their order, and no sync can hide the failure of another. When it returns, with an error or without, no
     /// write and no sync is under way.
-    async fn commit_to(&self, file: &R::File, mut pos: u64, flushes: &mut VecDeque<Queued<R>>) -> io::Result<()> {
+    async fn commit_to(
+        &self,
+        file: &R::File,
+        mut pos: u64,
+        flushes: &mut Flushes<R>,
+        covered: &mut Flushes<R>,
+    ) -> io::Result<()> {
         let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
         let mut syncing = pin!(None);
-        let mut covered: Run<R> = Vec::new();
+        let mut covered_pos = pos;
         loop {
-            let (mut run, from): (Run<R>, _) = (Vec::new(), pos);
-            while let Some(next) = flushes.front()
+            // Those of this segment: so many, up to there.
+            let (mut count, from) = (0, pos);
+            while let Some(next) = flushes.get(count)
                 && pos + next.flush.len as u64 <= capacity
             {
-                let len = next.flush.len as u64;
-                run.extend(flushes.pop_front().map(|queued| (pos, queued)));
-                pos += len;
+                count += 1;
+                pos += next.flush.len as u64;
             }
-            if !run.is_empty() {
-                self.write_beside(self.write(file, &run, from..pos), syncing.as_mut(), &mut covered).await?;
-                if self.note_written(&run) {
+            if count > 0 {
+                let publish = |covered: &mut Flushes<R>| self.publish(covered_pos, covered.drain(..));
+                self.write_beside(self.write(file, flushes.range(..count), from..pos), syncing.as_mut(), || {
+                    publish(covered)
+                })
+                .await?;
+                covered_pos = from;
+                if self.note_written(flushes[count - 1].flush.end) {
                     if self.env.rt.leaves_out(Step::SyncBeforeRead) {
-                        std::mem::take(&mut run).into_iter().for_each(|place| self.show(place));
+                        self.show(from, flushes.drain(..count));
                         self.changed.notify();
+                    } else {
+                        covered.extend(flushes.drain(..count));
                     }
                     syncing.set(Some(self.sync_file(file)));
-                    covered = run;
                 } else {
-                    self.publish(run);
+                    self.publish(from, flushes.drain(..count));
                 }
                 self.look_ahead(pos);
             }
             if syncing.is_none() {
                 return Ok(());
             }
-            let bytes: usize = covered.iter().map(|(_, queued)| queued.flush.len).sum();
+            let bytes: usize = covered.iter().map(|queued| queued.flush.len).sum();
             let is_worth_it = || {
                 let gathered = block_up(self.state.borrow().gathered_bytes() as u64);
                 let is_free = flushes.is_empty() && self.env.file_turns.free() > 0;
@@ -179,10 +197,10 @@ impl<R: Runtime> Log<R> {
                 Event::Synced(result) | Event::Written(result) => {
                     syncing.set(None);
                     result?;
-                    self.publish(covered);
+                    self.publish(covered_pos, covered.drain(..));
                     return Ok(());
                 }
-                Event::Gathered => flushes.extend(self.take_flushes()),
+                Event::Gathered => self.take_flushes(flushes),
             }
         }
     }
@@ -193,7 +211,7 @@ impl<R: Runtime> Log<R> {
         &self,
         write: impl Future<Output = io::Result<()>>,
         mut sync: Pin<&mut Option<impl Future<Output = io::Result<()>>>>,
-        covered: &mut Run<R>,
+        mut publish: impl FnMut(),
     ) -> io::Result<()> {
         let mut write = pin!(write);
         let (mut writing, mut outcome) = (true, Ok(()));
@@ -212,7 +230,7 @@ impl<R: Runtime> Log<R> {
                 }
                 Event::Synced(result) => {
                     sync.set(None);
-                    result.inspect(|()| self.publish(std::mem::take(covered)))
+                    result.inspect(|()| publish())
                 }
                 Event::Gathered => Ok(()),
             });
@@ -220,17 +238,31 @@ impl<R: Runtime> Log<R> {
         outcome
     }
 
-    /// Writes flushes, each to its place within `range`.
-    async fn write(&self, file: &R::File, run: &Run<R>, range: Range<u64>) -> io::Result<()> {
-        self.clear(range).await;
-        let writes = run.iter().map(|(pos, queued)| file.write_at(&queued.buffer, *pos));
+    /// Writes flushes behind each other to `range`.
+    async fn write(
+        &self,
+        file: &R::File,
+        mut run: impl ExactSizeIterator<Item = &Queued<R>>,
+        range: Range<u64>,
+    ) -> io::Result<()> {
+        self.clear(range.clone()).await;
+        if run.len() == 1
+            && let Some(queued) = run.next()
+        {
+            return file.write_at(&queued.buffer, range.start).await;
+        }
+        let mut next_pos = range.start;
+        let writes = run.map(|queued| {
+            let pos = next_pos;
+            next_pos += queued.flush.len as u64;
+            file.write_at(&queued.buffer, pos)
+        });
         local::join_all(writes).await.into_iter().collect()
     }
 
-    /// Takes note that a run of flushes is written, and says whether it is to be synced now.
-    fn note_written(&self, run: &Run<R>) -> bool {
+    /// Takes note that everything up to `end` is written, and says whether it is to be synced now.
+    fn note_written(&self, end: Mark) -> bool {
         let mut state = self.state.borrow_mut();
-        let end = run.last().expect("a run has a flush").1.flush.end;
         state.marks.write(end);
         let sync_now = match self.durability.get() {
             Durability::Fsync => true,
@@ -240,9 +272,9 @@ impl<R: Runtime> Log<R> {
         sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck)
     }
 
-    /// Makes a run of flushes visible and acknowledges it.
-    fn publish(&self, run: Run<R>) {
-        run.into_iter().for_each(|place| self.show(place));
+    /// Makes a run of flushes visible that begins at `pos`, and acknowledges it.
+    fn publish(&self, pos: u64, run: impl Iterator<Item = Queued<R>>) {
+        self.show(pos, run);
         self.answer();
     }
 
@@ -296,33 +328,37 @@ impl<R: Runtime> Log<R> {
         self.sync_file(&file).await
     }
 
-    /// Makes a flush visible: it is written, and as durable as the level asks for. [`Log::answer`] wakes those who wait.
-    fn show(&self, (pos, Queued { flush, buffer, admitted }): (u64, Queued<R>)) {
-        let kept = {
-            let mut guard = self.state.borrow_mut();
-            let state = &mut *guard;
-            let segment = state.segments.back_mut().expect("the flush was written to it");
-            segment.note_flush(&flush.frames, pos, flush.len, flush.tip);
-            for frame in &flush.frames {
-                if let Some(stamp) = frame.producer {
-                    let records = u32::try_from(frame.end_offset.0 - frame.base_offset.0).expect("bounded");
-                    state.committed.note(stamp, frame.base_offset, records, frame.arrival);
+    /// Makes a run of flushes visible that begins at `pos`: they are written, and as durable as the level asks for. [`Log::answer`]
+    /// wakes those who wait.
+    fn show(&self, mut pos: u64, run: impl Iterator<Item = Queued<R>>) {
+        for Queued { flush, buffer, admitted } in run {
+            let kept = {
+                let mut guard = self.state.borrow_mut();
+                let state = &mut *guard;
+                let segment = state.segments.back_mut().expect("the flush was written to it");
+                segment.note_flush(&flush.frames, pos, flush.len, flush.tip);
+                pos += flush.len as u64;
+                for frame in &flush.frames {
+                    if let Some(stamp) = frame.producer {
+                        let records = u32::try_from(frame.end_offset.0 - frame.base_offset.0).expect("bounded");
+                        state.committed.note(stamp, frame.base_offset, records, frame.arrival);
+                    }
                 }
-            }
-            state.committed_tip = flush.tip;
-            state.marks.commit(flush.end);
-            state.admission.synced(admitted);
-            self.env.unsynced.set(self.env.unsynced.get() - admitted);
-            let kept = !flush.frames.is_empty();
+                state.committed_tip = flush.tip;
+                state.marks.commit(flush.end);
+                state.admission.synced(admitted);
+                self.env.unsynced.set(self.env.unsynced.get() - admitted);
+                let kept = !flush.frames.is_empty();
+                if kept {
+                    state.tail.push_back(TailFlush { buffer, frames: flush.frames });
+                }
+                kept
+            };
             if kept {
-                state.tail.push_back(TailFlush { buffer, frames: flush.frames });
+                // Outside the borrow: this may come back and ask this very log to drop its oldest flush.
+                let holder: Weak<dyn TailHolder> = self.me.clone();
+                self.env.keep_tail(holder, admitted);
             }
-            kept
-        };
-        if kept {
-            // Outside the borrow: this may come back and ask this very log to drop its oldest flush.
-            let holder: Weak<dyn TailHolder> = self.me.clone();
-            self.env.keep_tail(holder, admitted);
         }
     }
 
