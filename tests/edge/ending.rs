@@ -7,11 +7,12 @@ use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
 use millstream::types::{GroupId, Offset};
 
-use crate::world::{World, one, put, request};
+use crate::world::{World, credit, one, put, request};
 
 const NO_CHANGE: SettingsChange = SettingsChange::NONE;
 
-/// Goal: a stopping node answers what it has taken up, ends subscriptions with or without credit, and loses nothing.
+/// Goal: a stopping node answers what it has taken up and nothing else, no credit that comes now, ends subscriptions with or without
+/// credit, and loses nothing.
 #[test]
 fn draining() {
     let world = World::new(2);
@@ -43,6 +44,11 @@ fn draining() {
         }
         let before = world.sim.now();
         world.stop();
+        // All through the end: the first ones come before the node takes note of it, the last ones after.
+        for nth in 0..30 {
+            busy.send(&credit(30 + nth % 4, 30 + nth % 4, 1)).await;
+            world.rt().sleep(Duration::from_micros(10)).await;
+        }
         let (mut gets, mut ends) = (0, 0);
         while let Some(message) = busy.recv().await {
             match message.head.kind {
