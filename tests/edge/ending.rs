@@ -43,11 +43,11 @@ fn draining() {
             assert_eq!(busy.recv().await.unwrap().head.kind, Kind::Answer);
         }
         let before = world.sim.now();
+        // The worker stands still: when it goes on, the node is stopping, and the credits have come.
+        world.sim.stall(world.node, 0, Duration::from_millis(5));
         world.stop();
-        // All through the end: the first ones come before the node takes note of it, the last ones after.
-        for nth in 0..30 {
-            busy.send(&credit(30 + nth % 4, 30 + nth % 4, 1)).await;
-            world.rt().sleep(Duration::from_micros(10)).await;
+        for nth in 30..34 {
+            busy.send(&credit(nth, nth, 1)).await;
         }
         let (mut gets, mut ends) = (0, 0);
         while let Some(message) = busy.recv().await {
