@@ -16,7 +16,7 @@ test:
     cargo test --workspace --locked
 
 # The long seeds, `just sim --seeds 1000`: so many of each simulated workload, and a crash at every await of two small scenarios.
-# One alone: MILLSTREAM_SIM_SEED=7 cargo test --test simulation node
+# One alone: MILLSTREAM_SIM_SEED=7 cargo test --test simulation node; others than the first ones: MILLSTREAM_SIM_FROM=10000.
 sim FLAG="--seeds" SEEDS="1000":
     MILLSTREAM_SIM_SEEDS={{ if FLAG == "--seeds" { SEEDS } else { FLAG } }} MILLSTREAM_SIM_SWEEP=all cargo test --locked --test simulation
 

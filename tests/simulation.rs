@@ -1,6 +1,6 @@
-//! The simulated workloads over many seeds. `MILLSTREAM_SIM_SEEDS=N` runs N seeds of each instead of a few,
-//! `MILLSTREAM_SIM_SEED=S` runs one. `MILLSTREAM_SIM_SWEEP=all` ends the scenarios of the sweep at every point instead of some,
-//! `MILLSTREAM_SIM_SWEEP=Node:Kill:17` at one.
+//! The simulated workloads over many seeds. `MILLSTREAM_SIM_SEEDS=N` runs N seeds of each instead of a few, from 0 or from
+//! `MILLSTREAM_SIM_FROM` on; `MILLSTREAM_SIM_SEED=S` runs one. `MILLSTREAM_SIM_SWEEP=all` ends the scenarios of the sweep, of
+//! seed 1 or of `MILLSTREAM_SIM_SEED`, at every point instead of some, `MILLSTREAM_SIM_SWEEP=Node:Kill:17` at one.
 #![cfg(feature = "sim")]
 
 use millstream::sim::workload::rot::{Ending, Image};
@@ -15,13 +15,17 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+fn number(name: &str) -> Option<u64> {
+    variable(name).map(|text| text.parse().expect("a number of seeds, or a seed"))
+}
+
 /// The seeds to run: `few` of them unless the environment says otherwise.
 fn seeds(few: u64) -> std::ops::Range<u64> {
-    let number = |name| variable(name).map(|text| text.parse::<u64>().expect("a number of seeds, or a seed"));
-    match (number("MILLSTREAM_SIM_SEED"), number("MILLSTREAM_SIM_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, count) => 0..count.unwrap_or(few),
+    if let Some(seed) = number("MILLSTREAM_SIM_SEED") {
+        return seed..seed + 1;
     }
+    let from = number("MILLSTREAM_SIM_FROM").unwrap_or(0);
+    from..from + number("MILLSTREAM_SIM_SEEDS").unwrap_or(few)
 }
 
 /// Goal: logs keep their promises through kills, power failures and disk errors.
@@ -81,13 +85,13 @@ fn values() {
 /// and the work goes on.
 #[test]
 fn sweep() {
-    const SEED: u64 = 1;
+    let seed = number("MILLSTREAM_SIM_SEED").unwrap_or(1);
     let which = variable("MILLSTREAM_SIM_SWEEP");
     for scenario in [Scenario::Node, Scenario::Log] {
-        let points = sweep::points(scenario, SEED);
+        let points = sweep::points(scenario, seed);
         let stride = if which.as_deref() == Some("all") { 1 } else { points.div_ceil(SWEEP_POINTS) };
         for how in [How::Kill, How::PowerLoss] {
-            println!("sweep, {scenario:?}, {how:?}: every {stride}. of {points} points");
+            println!("sweep, seed {seed}, {scenario:?}, {how:?}: every {stride}. of {points} points");
             let one = |poll: &u64| match which.as_deref() {
                 None | Some("all") => true,
                 Some(one) => one == format!("{scenario:?}:{how:?}:{poll}"),
@@ -95,7 +99,7 @@ fn sweep() {
             let step = if which.is_none() { stride } else { 1 };
             for poll in (1..=points).step_by(usize::try_from(step).expect("few points")).filter(one) {
                 println!("sweep, {scenario:?}:{how:?}:{poll}");
-                sweep::run_at(scenario, SEED, how, poll);
+                sweep::run_at(scenario, seed, how, poll);
             }
         }
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_lite::future::or;
 use thiserror::Error;
 
+use super::backoff::Backoff;
 use super::client::Client;
 use super::consumer::{Consumer, ConsumerOptions, FrameBatch, Record, Stop};
 use super::error::{Error, Result};
@@ -257,9 +258,18 @@ impl<R: Reactor> Shared<R> {
         if self.options.stop == Stop::AtEnd {
             return;
         }
+        let rt = self.client.reactor();
+        let (mut since, mut backoff) = (rt.now(), Backoff::default());
         while let Err(error) = self.find_children(&mut consumer).await {
             let passes = error.is_retryable();
-            self.hand_on(failed(error)).await;
+            let wait = backoff.next(rt.random(), error.retry_after_ms());
+            // As long as for records, however long the client tries.
+            if passes && Duration::from_micros(rt.now().since(since)) + wait < self.options.retry_for {
+                rt.sleep(wait).await;
+            } else {
+                self.hand_on(failed(error)).await;
+                (since, backoff) = (rt.now(), Backoff::default());
+            }
             if !passes || self.dropped.get() {
                 return;
             }

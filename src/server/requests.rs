@@ -82,7 +82,11 @@ impl<R: Runtime> Requests<R> {
             Err(error) => return self.outbox.fail(opcode, correlation, &error.answer()),
         };
         if self.worker.is_draining() {
-            return self.outbox.fail(opcode, correlation, &Failure::Draining.answer());
+            return match request {
+                // Never answered; and what is under way ends with the credit it has.
+                Request::Credit(_) => self.outbox.answered(),
+                _ => self.outbox.fail(opcode, correlation, &Failure::Draining.answer()),
+            };
         }
         match request {
             Request::Put(put) => self.put(&put, &message).await,

@@ -7,11 +7,12 @@ use millstream::protocol::{Decode, ErrorCode, Kind};
 use millstream::runtime::Reactor;
 use millstream::types::{GroupId, Offset};
 
-use crate::world::{World, one, put, request};
+use crate::world::{World, credit, error, one, put, request};
 
 const NO_CHANGE: SettingsChange = SettingsChange::NONE;
 
-/// Goal: a stopping node answers what it has taken up, ends subscriptions with or without credit, and loses nothing.
+/// Goal: a stopping node answers what it has taken up and nothing else, no credit that comes now, ends subscriptions with or without
+/// credit, and loses nothing.
 #[test]
 fn draining() {
     let world = World::new(2);
@@ -42,11 +43,21 @@ fn draining() {
             assert_eq!(busy.recv().await.unwrap().head.kind, Kind::Answer);
         }
         let before = world.sim.now();
+        // The worker stands still: when it goes on, the node is stopping, and the credits have come.
+        world.sim.stall(world.node, 0, Duration::from_millis(5));
         world.stop();
+        for nth in 30..34 {
+            busy.send(&credit(nth, nth, 1)).await;
+        }
         let (mut gets, mut ends) = (0, 0);
         while let Some(message) = busy.recv().await {
             match message.head.kind {
                 Kind::Answer => gets += 1,
+                // Of a shard of the other worker, which has ended meanwhile.
+                Kind::Error if message.head.correlation < 20 => {
+                    assert_eq!(error(&message), ErrorCode::Draining);
+                    gets += 1;
+                }
                 Kind::LastPush => {
                     let end = SubscriptionEnd::decode(&message.args).unwrap();
                     assert_eq!(end.error.unwrap().known(), Some(ErrorCode::Draining));

@@ -433,9 +433,17 @@ impl<R: Reactor> Consumer<R> {
         tracing::debug!(shard = %self.shard.number, %error, "reading is interrupted");
         rt.sleep(wait).await;
         if error.class() == ErrorClass::RefreshMap {
-            let found = self.client.describe_shard(&self.stream, self.shard.number).await?;
-            let found = found.filter(|shard| shard.group == self.shard.group);
-            self.shard = found.ok_or_else(|| gone("the shard is gone"))?;
+            match self.client.describe_shard(&self.stream, self.shard.number).await {
+                Ok(found) => {
+                    let found = found.filter(|shard| shard.group == self.shard.group);
+                    self.shard = found.ok_or_else(|| gone("the shard is gone"))?;
+                }
+                // The client gives up sooner, or later, than this may: the next try is made where the shard was.
+                Err(error) if error.is_retryable() => {
+                    tracing::debug!(shard = %self.shard.number, %error, "where the shard is now is not known");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -154,3 +154,38 @@ fn reshards_are_followed() {
         });
     }
 }
+
+/// Goal: a node that is away for longer than the client tries, and not as long as a reader does, is nobody's error, whatever was
+/// being asked when it went: where a shard is now, what its children are, their first records.
+#[test]
+fn a_node_that_is_away_while_shards_change_is_waited_for() {
+    let away = crate::client::testing::options().retry_for + Duration::from_secs(5);
+    for (mode, moment) in [Mode::Get, Mode::Push].into_iter().flat_map(|mode| (0..60).map(move |n| (mode, n * 40))) {
+        let world = World::new(moment, 2);
+        world.fill(0, 30);
+        world.fill(1, 30);
+        world.sim.block_on(async {
+            let client = world.client().await;
+            let options = ConsumerOptions { stop: Stop::Never, ..options(mode) };
+            let mut merged = client.merged(STREAM, Start::Horizon, options).await.unwrap();
+            let troubles = async {
+                client.reactor().sleep(Duration::from_secs(1)).await;
+                world.split(0);
+                world.move_shard(1);
+                for shard in 1..4 {
+                    world.fill(shard, 20);
+                }
+                client.reactor().sleep(Duration::from_micros(moment)).await;
+                world.sim.kill(world.node);
+                client.reactor().sleep(away).await;
+                world.start();
+            };
+            let reading = async {
+                for _ in 0..30 + 50 + 40 {
+                    merged.next().await.unwrap().unwrap();
+                }
+            };
+            futures_lite::future::zip(reading, troubles).await;
+        });
+    }
+}

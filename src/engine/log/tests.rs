@@ -7,6 +7,8 @@ use crate::engine::testing::Machine;
 use crate::runtime::Reactor;
 use crate::sim::{DiskOp, Fault, Injection};
 
+const SEGMENT: &str = "0000000000.seg";
+
 /// Goal: a batch taken under `fsync` is synced before it is acknowledged as such, although the level was relaxed while it
 /// was on its way; and a batch acknowledged under `interval` is not called synced because its resend came under `fsync`.
 #[test]
@@ -147,5 +149,32 @@ fn failures_beside_a_sync() {
             let found = machine.sim.block_on(node.read_all(Offset(0))).expect("all is well");
             assert!(found.starts_with(if is_sync { &[0] } else { &[0, 1] }), "seed {seed}: {found:?}");
         }
+    }
+}
+
+/// Goal: a put that comes while the hint of a quiet log is on its way has a hint of its own: its frame, spoilt later, is missed.
+#[test]
+fn a_put_beside_the_hint_is_missed_when_it_is_spoilt() {
+    for wait_ms in [60, 90, 101, 105, 110, 120, 149] {
+        let machine = Machine::new(wait_ms);
+        let node = machine.start();
+        machine.sim.block_on(async {
+            node.put(0, 100).await;
+            // The hint's.
+            let fault = Fault::SlowUs(50_000);
+            let sync = Injection { op: DiskOp::Sync, path_contains: ".seg".to_owned(), skip: 0, times: 1, fault };
+            machine.sim.inject(machine.host, sync);
+            node.rt.sleep(Duration::from_millis(wait_ms)).await;
+            node.put(1, 100).await;
+        });
+        machine.sim.run_for(Duration::from_secs(1));
+        machine.kill(node);
+        let mut bytes = machine.bytes(SEGMENT);
+        let wanted = crate::engine::testing::data(1, 100);
+        let at = bytes.windows(wanted.len()).position(|window| window == wanted).expect("it was stored");
+        bytes[at] ^= 1;
+        machine.set_bytes(SEGMENT, &bytes);
+        let node = machine.start();
+        assert_ne!(node.report.damage, [], "put {wait_ms} ms after the first one, it is gone and nobody says so");
     }
 }

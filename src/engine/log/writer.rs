@@ -395,7 +395,8 @@ impl<R: Runtime> Log<R> {
         let mut state = self.state.borrow_mut();
         let active = state.segments.back_mut().expect("the block was written to it");
         active.end_pos = pos + BLOCK_BYTES as u64;
-        state.hinted = true;
+        // What was put meanwhile lies behind the hint, and needs another one.
+        state.hinted = state.gather.is_empty() && state.queue.is_empty();
         Ok(())
     }
 

@@ -16,6 +16,9 @@ use crate::sim::{HostId, Sim, SimRuntime};
 /// A start and a stop take this long at most, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// A start whose disk hangs is helped after this time, in virtual time: several in a row are over before clients give up.
+const HUNG_START: Duration = Duration::from_secs(10);
+
 /// Once the troubles are over, a client is served within this time, in virtual time.
 const PROGRESS: Duration = Duration::from_secs(30);
 
@@ -157,7 +160,7 @@ impl Machine {
         let life = &self.life;
         let is_over = || life.is_ready.get() || life.has_failed.get() || !rt.is_alive();
         // An operation that hangs keeps it from starting.
-        if life.may_fail.get() && !self.sim.run_until(is_over, PATIENCE / 10) {
+        if life.may_fail.get() && !self.sim.run_until(is_over, HUNG_START) {
             self.stirrer.end();
         }
         assert!(self.sim.run_until(is_over, PATIENCE), "the node does not start");

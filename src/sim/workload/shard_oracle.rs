@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::sim::workload::contents::{Contents, Pattern, mark};
-use crate::types::{Offset, ProducerStamp};
+use crate::types::{Offset, ProducerId, ProducerStamp};
 
 /// What one shard must hold. Methods panic where a promise is broken.
 #[derive(Debug)]
@@ -44,6 +44,12 @@ impl ShardOracle {
     #[must_use]
     pub const fn must(&self) -> Offset {
         self.must
+    }
+
+    /// Whether a batch of this producer was acknowledged or seen.
+    #[must_use]
+    pub fn knows(&self, producer: ProducerId) -> bool {
+        self.by_stamp.keys().any(|stamp| stamp.id == producer)
     }
 
     /// A put is about to be sent, for the first time or again.
@@ -122,7 +128,6 @@ impl ShardOracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ProducerId;
     use std::rc::Rc;
 
     fn put(id: u64) -> Contents {

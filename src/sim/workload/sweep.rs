@@ -77,8 +77,9 @@ pub fn run_at(scenario: Scenario, seed: u64, how: How, poll: u64) {
 fn run(scenario: Scenario, seed: u64, end: Option<(How, u64)>) -> u64 {
     let mut options = super::options("sweep", seed);
     if let Some((how, poll)) = end {
-        options.replay_hint =
-            format!("MILLSTREAM_SIM_SWEEP={scenario:?}:{how:?}:{poll} cargo test --test simulation sweep");
+        options.replay_hint = format!(
+            "MILLSTREAM_SIM_SEED={seed} MILLSTREAM_SIM_SWEEP={scenario:?}:{how:?}:{poll} cargo test --test simulation sweep"
+        );
     }
     let sim = Sim::new(seed, options);
     match scenario {

@@ -29,6 +29,8 @@ const LATE: Duration = Duration::from_secs(6);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
     There,
+    /// It was created, and perhaps is not active yet.
+    Coming,
     Gone,
     /// A change was asked for and not answered.
     Unknown,
@@ -129,6 +131,7 @@ impl World {
             match presence {
                 Presence::Unknown => {}
                 Presence::Gone => assert_eq!(listed, None, "stream {name} was deleted"),
+                Presence::Coming => assert!(listed.is_some(), "stream {name} was said to be in force"),
                 Presence::There => {
                     let active = listed.is_some_and(|stream| stream.status == StreamStatus::Active);
                     assert!(active, "stream {name} was created; it is listed as {listed:?}");
@@ -147,20 +150,24 @@ impl World {
         needs: Presence,
         result: Presence,
     ) -> Presence {
+        let is_coming = before == Presence::Coming;
+        let could_be = before == needs || before == Presence::Unknown || is_coming && needs == Presence::There;
         let Some(refusal) = refusal else {
-            assert!(
-                before == needs || before == Presence::Unknown,
-                "it was {before:?}, and a change to {result:?} succeeded"
-            );
+            assert!(could_be, "it was {before:?}, and a change to {result:?} succeeded");
             return result;
         };
         if refusal.code == not_possible as u16 {
-            assert_ne!(before, needs, "{refusal:?}");
+            assert!(!could_be || before == Presence::Unknown, "it was {before:?}: {refusal:?}");
             // An unanswered change may still be under way.
             return before;
         }
         let codes: &[ErrorCode] = if before == Presence::Unknown { &[ErrorCode::StreamNotActive] } else { &[] };
         self.allow_of_change(&refusal, codes);
+        if refusal.code == ErrorCode::Timeout as u16 {
+            // In force, for good, and not carried out.
+            assert!(could_be, "it was {before:?}, and a change to {result:?} is in force");
+            return if result == Presence::There { Presence::Coming } else { result };
+        }
         Presence::Unknown
     }
 

@@ -84,6 +84,8 @@ impl World {
 
     /// Sends the first `count` unacknowledged batches of a lane one behind the other, and takes their answers.
     async fn put_row(&self, connection: &mut Connection, lane: &mut Lane, count: usize) -> io::Result<()> {
+        // Taken before: a copy that was under way may be stored while the answers are.
+        let is_known = lane.slot.oracle.borrow().knows(lane.id);
         let mut row = Vec::new();
         for (seq, contents) in lane.unacked.iter().take(count).cloned() {
             let stamp = ProducerStamp { id: lane.id, epoch: 0, seq };
@@ -106,7 +108,7 @@ impl World {
                 Err(refusal) => {
                     let is = |code: ErrorCode| refusal.code == code as u16;
                     // A shard that never stored a batch of this producer does not know it: the first one was turned away.
-                    let is_unheard_of = lane.unacked.front().is_some_and(|(seq, _)| *seq == 0);
+                    let is_unheard_of = !is_known && lane.unacked.front().is_some_and(|(seq, _)| *seq == 0);
                     let gap = is(ErrorCode::ProducerGap) || is(ErrorCode::ProducerUnknown) && is_unheard_of;
                     if !gap || !turned_away {
                         self.allow(&owned(refusal), &[ErrorCode::Draining, ErrorCode::ShardOverloaded]);
