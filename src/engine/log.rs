@@ -620,11 +620,6 @@ impl<R: Runtime> State<R> {
         Gather::bytes_for(body_len).max(self.buffer_bytes)
     }
 
-    /// Bytes that have gathered since the writer last took what there was.
-    fn gathered_bytes(&self) -> usize {
-        self.gather.bytes() + self.queue.iter().map(|queued| queued.flush.len).sum::<usize>()
-    }
-
     /// Whether a put has room in the buffer that is gathering: it takes no more memory then.
     fn fits(&self, body_len: usize) -> bool {
         self.buffer.as_ref().is_some_and(|buffer| self.gather.fits(buffer.capacity(), body_len))

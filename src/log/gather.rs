@@ -117,12 +117,6 @@ impl Gather {
         self.used == 0
     }
 
-    /// Bytes laid out so far, without the padding at the end.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.used
-    }
-
     /// Bytes of a buffer that a flush of one body of `body_len` bytes needs, whatever the tip.
     #[must_use]
     pub const fn bytes_for(body_len: usize) -> usize {

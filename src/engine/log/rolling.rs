@@ -117,12 +117,12 @@ impl<R: Runtime> Log<R> {
     }
 
     /// Prepares the next segment in time, blanks the blocks to come, and saves the index of a long active one. Nothing is
-    /// being written to the active segment meanwhile, and `pos` is where that will go on.
-    pub(super) fn look_ahead(&self, pos: u64) {
+    /// being written to the active segment meanwhile.
+    pub(super) fn look_ahead(&self) {
         let mut state = self.state.borrow_mut();
         let Some(active) = state.segments.back() else { return };
         let (number, capacity) = (active.number, active.capacity);
-        let half_full = pos > active.capacity / 2;
+        let half_full = active.end_pos > active.capacity / 2;
         let unsaved = active.end_pos - active.indexed_pos.max(FRAMES_AT) > CHECKPOINT_BYTES;
         let end_pos = active.end_pos;
         if half_full && matches!(state.next, Next::Missing) {
@@ -148,7 +148,7 @@ impl<R: Runtime> Log<R> {
             });
         }
         let flush_bytes = state.buffer_bytes as u64;
-        if let Some(range) = state.blanking.next(pos, capacity, flush_bytes) {
+        if let Some(range) = state.blanking.next(end_pos, capacity, flush_bytes) {
             let log = self.me();
             self.job(&mut state, async move {
                 // Without waiting, as above.

@@ -3,48 +3,26 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_lite::future::{self, poll_fn};
+use futures_lite::future;
 
 use super::{Idle, Log, OutcomeUnknown, Queued, State, TailFlush, Waiting};
 use crate::engine::env::TailHolder;
 use crate::engine::recover::write_again;
-use crate::format::block_up;
 use crate::format::names::SegmentNumber;
 use crate::limits::{BLOCK_BYTES, FLUSH_BYTES_MAX, QUIET_HINT_AFTER_US, SYNC_INTERVAL_US};
 use crate::log::gather::{Gather, Reign};
-use crate::log::marks::Mark;
 use crate::runtime::local;
 use crate::runtime::{File, Runtime, Step};
 use crate::shard::admission::PutRefusal;
 use crate::types::Durability;
 
-/// Flushes in their order.
-type Flushes<R> = VecDeque<Queued<R>>;
-
-/// What the writer waited for.
-enum Event {
-    /// The sync under way has ended.
-    Synced(io::Result<()>),
-    /// The writes under way have.
-    Written(io::Result<()>),
-    /// Enough has gathered for a write of its own.
-    Gathered,
-}
-
-/// Resolves when the sync under way has ended; never if there is none.
-async fn synced(mut sync: Pin<&mut Option<impl Future<Output = io::Result<()>>>>) -> Event {
-    poll_fn(|cx| sync.as_mut().as_pin_mut().map_or(Poll::Pending, |sync| sync.poll(cx).map(Event::Synced))).await
-}
-
 impl<R: Runtime> Log<R> {
     pub(super) async fn run_writer(self: Rc<Self>) {
-        // Empty between two rounds; their room is used again.
-        let (mut flushes, mut covered) = (Flushes::new(), Flushes::new());
+        // Empty between two rounds; its room is used again.
+        let mut flushes = VecDeque::new();
         loop {
             self.take_flushes(&mut flushes);
             let result = if flushes.is_empty() {
@@ -55,7 +33,7 @@ impl<R: Runtime> Log<R> {
                     Idle::End => break,
                 }
             } else {
-                self.in_turn(self.commit(&mut flushes, &mut covered)).await
+                self.in_turn(self.commit(&mut flushes)).await
             };
             if let Err(error) = result {
                 self.die(&error);
@@ -72,7 +50,7 @@ impl<R: Runtime> Log<R> {
     }
 
     /// Moves everything that has gathered, ready to be written, to `flushes`, which is empty.
-    pub(super) fn take_flushes(&self, flushes: &mut Flushes<R>) {
+    pub(super) fn take_flushes(&self, flushes: &mut VecDeque<Queued<R>>) {
         let mut state = self.state.borrow_mut();
         let reign = Reign { term: self.env.term, durable: state.marks.durable().index };
         state.seal_gather(&self.env.rt, reign);
@@ -127,155 +105,59 @@ impl<R: Runtime> Log<R> {
         future::or(work, timer).await
     }
 
-    /// Writes, syncs and publishes flushes, segment by segment, until none is left. `covered` is empty before and after; its room
-    /// is used again.
-    pub(super) async fn commit(&self, flushes: &mut Flushes<R>, covered: &mut Flushes<R>) -> io::Result<()> {
+    /// Writes, syncs and publishes flushes, segment by segment, until none is left.
+    pub(super) async fn commit(&self, flushes: &mut VecDeque<Queued<R>>) -> io::Result<()> {
         while let Some(first) = flushes.front() {
             let (number, pos) = self.place_for(first.flush.len as u64).await?;
             let file = self.file(number).await?;
-            self.commit_to(&file, pos, flushes, covered).await?;
-        }
-        Ok(())
-    }
-
-    /// Commits flushes to the active segment from `pos` on, as far as it has room. What gathers during a sync is written meanwhile, as
-    /// long as it is worth a write of its own and nobody waits for a turn with files.
-    ///
-    /// One sync at a time: what it covers is published when it has ended, and the next one begins after that. So frames become
-    /// visible in their order, and no sync can hide the failure of another. When it returns, with an error or without, no
-    /// write and no sync is under way.
-    async fn commit_to(
-        &self,
-        file: &R::File,
-        mut pos: u64,
-        flushes: &mut Flushes<R>,
-        covered: &mut Flushes<R>,
-    ) -> io::Result<()> {
-        let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
-        let mut syncing = pin!(None);
-        let mut covered_pos = pos;
-        loop {
+            let capacity = self.state.borrow().segments.back().map_or(0, |segment| segment.capacity);
             // Those of this segment: so many, up to there.
-            let (mut count, from) = (0, pos);
+            let (mut count, mut end_pos) = (0, pos);
             while let Some(next) = flushes.get(count)
-                && pos + next.flush.len as u64 <= capacity
+                && end_pos + next.flush.len as u64 <= capacity
             {
                 count += 1;
-                pos += next.flush.len as u64;
+                end_pos += next.flush.len as u64;
             }
-            if count > 0 {
-                let publish = |covered: &mut Flushes<R>| self.publish(covered_pos, covered.drain(..));
-                self.write_beside(self.write(file, flushes.range(..count), from..pos), syncing.as_mut(), || {
-                    publish(covered)
-                })
-                .await?;
-                covered_pos = from;
-                if self.note_written(flushes[count - 1].flush.end) {
-                    if self.env.rt.leaves_out(Step::SyncBeforeRead) {
-                        self.show(from, flushes.drain(..count));
-                        self.changed.notify();
-                    } else {
-                        covered.extend(flushes.drain(..count));
-                    }
-                    syncing.set(Some(self.sync_file(file)));
-                } else {
-                    self.publish(from, flushes.drain(..count));
+            let end = flushes.range(..count).next_back().expect("the first flush fits the place made for it").flush.end;
+            self.clear(pos..end_pos).await;
+            if count == 1 {
+                file.write_at(&flushes[0].buffer, pos).await?;
+            } else {
+                let mut next_pos = pos;
+                let writes = flushes.range(..count).map(|queued| {
+                    let pos = next_pos;
+                    next_pos += queued.flush.len as u64;
+                    file.write_at(&queued.buffer, pos)
+                });
+                for written in local::join_all(writes).await {
+                    written?;
                 }
-                self.look_ahead(pos);
             }
-            if syncing.is_none() {
-                return Ok(());
-            }
-            let bytes: usize = covered.iter().map(|queued| queued.flush.len).sum();
-            let is_worth_it = || {
-                let gathered = block_up(self.state.borrow().gathered_bytes() as u64);
-                let is_free = flushes.is_empty() && self.env.file_turns.free() > 0;
-                (is_free && gathered > 0 && 2 * gathered >= bytes as u64).then_some(Event::Gathered)
-            };
-            let first = future::or(synced(syncing.as_mut()), self.work.until(is_worth_it)).await;
-            match first {
-                Event::Synced(result) | Event::Written(result) => {
-                    syncing.set(None);
-                    result?;
-                    self.publish(covered_pos, covered.drain(..));
-                    return Ok(());
-                }
-                Event::Gathered => self.take_flushes(flushes),
-            }
-        }
-    }
-
-    /// Waits for writes and for a sync that may be under way, for both of them also when one fails. What the sync covers is published as
-    /// soon as it has ended.
-    async fn write_beside(
-        &self,
-        write: impl Future<Output = io::Result<()>>,
-        mut sync: Pin<&mut Option<impl Future<Output = io::Result<()>>>>,
-        mut publish: impl FnMut(),
-    ) -> io::Result<()> {
-        let mut write = pin!(write);
-        let (mut writing, mut outcome) = (true, Ok(()));
-        while writing || sync.is_some() {
-            let written = async {
-                match writing {
-                    true => Event::Written(write.as_mut().await),
-                    false => future::pending().await,
+            let sync_now = {
+                let mut state = self.state.borrow_mut();
+                state.marks.write(end);
+                match self.durability.get() {
+                    Durability::Fsync => true,
+                    Durability::Interval if state.sync_promised > state.marks.committed().index => true,
+                    Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
                 }
             };
-            let first = future::or(synced(sync.as_mut()), written).await;
-            outcome = outcome.and(match first {
-                Event::Written(result) => {
-                    writing = false;
-                    result
-                }
-                Event::Synced(result) => {
-                    sync.set(None);
-                    result.inspect(|()| publish())
-                }
-                Event::Gathered => Ok(()),
-            });
+            let early = self.env.rt.leaves_out(Step::SyncBeforeRead);
+            if early {
+                self.show(pos, flushes.drain(..count));
+                self.changed.notify();
+            }
+            if sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck) {
+                self.sync_file(&file).await?;
+            }
+            if !early {
+                self.show(pos, flushes.drain(..count));
+            }
+            self.answer();
         }
-        outcome
-    }
-
-    /// Writes flushes behind each other to `range`.
-    async fn write(
-        &self,
-        file: &R::File,
-        mut run: impl ExactSizeIterator<Item = &Queued<R>>,
-        range: Range<u64>,
-    ) -> io::Result<()> {
-        self.clear(range.clone()).await;
-        if run.len() == 1
-            && let Some(queued) = run.next()
-        {
-            return file.write_at(&queued.buffer, range.start).await;
-        }
-        let mut next_pos = range.start;
-        let writes = run.map(|queued| {
-            let pos = next_pos;
-            next_pos += queued.flush.len as u64;
-            file.write_at(&queued.buffer, pos)
-        });
-        local::join_all(writes).await.into_iter().collect()
-    }
-
-    /// Takes note that everything up to `end` is written, and says whether it is to be synced now.
-    fn note_written(&self, end: Mark) -> bool {
-        let mut state = self.state.borrow_mut();
-        state.marks.write(end);
-        let sync_now = match self.durability.get() {
-            Durability::Fsync => true,
-            Durability::Interval if state.sync_promised > state.marks.committed().index => true,
-            Durability::Interval => self.env.rt.now().since(state.synced_at) >= SYNC_INTERVAL_US,
-        };
-        sync_now && !self.env.rt.leaves_out(Step::SyncBeforeAck)
-    }
-
-    /// Makes a run of flushes visible that begins at `pos`, and acknowledges it.
-    fn publish(&self, pos: u64, run: impl Iterator<Item = Queued<R>>) {
-        self.show(pos, run);
-        self.answer();
+        self.look_ahead();
+        Ok(())
     }
 
     /// Resolves once no zeros are on their way to this part of the active segment.
