@@ -195,6 +195,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--memory", type=int, default=2 << 30, help="bytes that the node may hold under the crowd")
     args = parser.parse_args()
+    # A worker for each CPU, and the least that each needs.
+    args.memory = max(args.memory, len(os.sched_getaffinity(0)) << 28)
     if args.seconds * args.rate < 11_000:
         parser.error("too few records for a 99th percentile: --seconds times --rate has to be 11,000")
     wanted = args.connections + 2_000
