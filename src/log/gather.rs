@@ -1,6 +1,6 @@
 //! Gathering puts into one flush: frames are laid one after the other into an aligned buffer, small puts are merged into
 //! one frame, and a pad fills up to the block boundary. One memcpy per put, no re-encoding, and no second checksum pass over
-//! more than [`SUM_AGAIN_BYTES_MAX`]: the checksum of a merged body is combined from those of its parts.
+//! more than 1 KiB: the checksum of a merged body is combined from those of its parts.
 //!
 //! ```text
 //! | no-op (first of a term) | frame | frame ............ | merged frame: put put put | pad |
