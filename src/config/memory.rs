@@ -109,6 +109,10 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{
+        COLD_READS_BYTES_MAX, RECEIVE_BUDGET_BYTES, TAIL_CACHE_BYTES, WORKER_ANSWERS_BYTES_MAX,
+        WORKER_UNSYNCED_BYTES_MAX,
+    };
 
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
@@ -150,6 +154,16 @@ mod tests {
         let usual = alone(None, 1);
         assert_eq!(usual.total, WORKER_MEMORY_BYTES as u64);
         assert_eq!((usual.tail, usual.answers, usual.cold), (192 * MIB, 384 * MIB, 96 * MIB));
+        // As a worker has it that was told nothing.
+        let given = [usual.tail, usual.unsynced, usual.answers, usual.arriving, usual.cold];
+        let defaults = [
+            TAIL_CACHE_BYTES,
+            WORKER_UNSYNCED_BYTES_MAX,
+            WORKER_ANSWERS_BYTES_MAX,
+            RECEIVE_BUDGET_BYTES,
+            COLD_READS_BYTES_MAX,
+        ];
+        assert_eq!(given, defaults.map(|bytes| bytes as u64));
         assert_eq!(alone(Some(64 * GIB), 8), usual);
         assert_eq!(alone(Some(8 * GIB), 8).total, 512 * MIB);
         assert_eq!(alone(Some(GIB), 64).total, 256 * MIB);

@@ -121,7 +121,7 @@ settings! {
     /// File with the token that clients must present; `none` lets everybody in who reaches the port.
     auth_token_file: Option<PathBuf>, "FILE", "none";
     /// Memory that the node may use, all workers together: at least 256MiB for each. `auto` takes 1.5GiB for each, but no
-    /// more than half of what there is.
+    /// more than half of what there is, unless that is less than the least.
     memory: Amount, "SIZE", "auto";
     /// Memory per worker for the newest frames, from which readers at the tail are served; `auto` takes an eighth of its
     /// share of `memory`.

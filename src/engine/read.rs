@@ -281,6 +281,8 @@ impl<R: Runtime> Log<R> {
             })
         };
         let Some((mut walk, end, jumps)) = plan else { return Ok((self.first_offset(), None)) };
+        // In this order: nobody waits for memory with a turn that a writer could use.
+        let _memory = self.env.cold_room.acquire(COLD_READ_BYTES).await;
         let _turn = self.env.file_turns.acquire(1).await;
         let file = match self.file(target).await {
             Ok(file) => file,
@@ -382,7 +384,7 @@ impl<R: Runtime> Log<R> {
         };
         let mut need = HEADER_BYTES;
         loop {
-            // In this order, and both given back before more is asked for: nobody waits for memory with a turn that a writer could use.
+            // In this order, as above, and both given back before more is asked for.
             let _memory = self.env.cold_room.acquire(need.max(COLD_READ_BYTES)).await;
             let _turn = self.env.file_turns.acquire(1).await;
             let file = self.file(number).await?;

@@ -26,7 +26,7 @@ use crate::types::{GroupId, Offset, ShardNumber, WallUs};
 /// Frames that a get asks for first.
 const FIRST_BYTES: u32 = 1 << 20;
 
-/// What an answer has for each record besides its key and data: at most so much, in either encoding.
+/// What an answer has for each record besides its key and data: about so much, in either encoding.
 const AROUND_RECORD_BYTES: usize = 192;
 
 /// A shard to go on with, as an answer names it.
@@ -152,7 +152,8 @@ impl<R: Runtime> Call<'_, R> {
             bytes_max: bytes_max as usize,
             is_encrypted,
         };
-        let (bytes, count) = (bodies.iter().map(Body::len).sum::<usize>(), state.next_offset.0.saturating_sub(from.0));
+        let bytes = bodies.iter().map(Body::len).sum::<usize>().min(page.bytes_max);
+        let count = state.next_offset.0.saturating_sub(from.0);
         // What it comes to in either encoding, or a little more: grown by doubling it would be copied, and be twice as much.
         let mut out = Vec::with_capacity(bytes / 3 * 4 + AROUND_RECORD_BYTES * count.min(limit.into()) as usize + 1024);
         records::begin(&mut out, self.encoding);

@@ -23,9 +23,8 @@ use crate::rng::Rng;
 /// Bytes before the filler.
 pub const HEADER_BYTES: usize = 48;
 
-/// Bytes of a block, which holds the places of all records of a size; one place if they are larger. It repeats only beyond what file
-/// systems and devices compress at a time (128 KiB and less), and stays in a core's own cache.
-const BLOCK_BYTES: usize = 256 << 10;
+/// Bytes of a block, which holds the places of all records of a size; one place if they are larger.
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// Places are no smaller.
 const PLACE_BYTES_MIN: usize = 1 << 10;

@@ -3,11 +3,10 @@
 //! Everything that the simulator decides by chance is fixed, so that two operations of a kind differ as little as they can, and
 //! two runs do not differ at all.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::process::ExitCode;
-use std::rc::Rc;
 
-use millstream::runtime::local::Notify;
+use millstream::runtime::local::{Fill, one_shot};
 use millstream::runtime::{Reactor, TaskClass};
 use millstream::server::node::{Report, Supervisor, seeds};
 use millstream::sim::{Chance, DiskOptions, NetOptions, Scheduling, Sim, SimOptions, SimRuntime, Span};
@@ -45,18 +44,12 @@ fn machine() -> SimOptions {
     }
 }
 
-#[derive(Default)]
-struct Control {
-    report: RefCell<Option<Report>>,
-    changed: Notify,
-}
-
-struct Boss(Rc<Control>);
+/// Is told once that the node is ready.
+struct Boss(Cell<Option<Fill<()>>>);
 
 impl Supervisor for Boss {
-    fn ready(&self, report: &Report) {
-        *self.0.report.borrow_mut() = Some(report.clone());
-        self.0.changed.notify();
+    fn ready(&self, _: &Report) {
+        self.0.take().expect("a node gets ready once").fill(());
     }
 
     async fn stop(&self) {
@@ -69,15 +62,15 @@ fn run(load: Load, count: usize) {
     let (host, peer) = (sim.host("node"), sim.host("client"));
     sim.create_dir_all(host, "/data").expect("a fresh disk");
     let addresses = Addresses { native: (sim.ip(host), 7_000).into(), kinesis: (sim.ip(host), 4_567).into() };
-    let control: Rc<Control> = Rc::default();
-    for seed in seeds::<Watched<SimRuntime>>(&node::options("/data".into(), addresses, load), 1) {
-        let (rt, boss) = (Watched(sim.runtime(host)), Boss(Rc::clone(&control)));
-        let worker = rt.clone();
-        rt.spawn(TaskClass::Latency, async move { seed.run(worker, boss).await.expect("the node runs") });
-    }
+    let (fill, ready) = one_shot();
+    let seed =
+        seeds::<Watched<SimRuntime>>(&node::options("/data".into(), addresses, load), 1).pop().expect("a worker");
+    let (worker, boss) = (Watched(sim.runtime(host)), Boss(Cell::new(Some(fill))));
+    let rt = worker.clone();
+    rt.spawn(TaskClass::Latency, async move { seed.run(worker, boss).await.expect("the node runs") });
     let rt = sim.runtime(peer);
     sim.block_on(async {
-        control.changed.until(|| control.report.borrow().is_some().then_some(())).await;
+        ready.wait().await.expect("the node starts");
         let mut client = Client::new(&rt, addresses, load).await;
         client.operate(count).await;
     });

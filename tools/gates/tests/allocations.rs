@@ -15,13 +15,14 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use millstream::runtime::glommio::GlommioRuntime;
 use millstream::runtime::glommio::launch::{LaunchOptions, launch, run_unpinned};
 use millstream::runtime::glommio::preflight::online_cpus;
+use millstream::runtime::glommio::signals::Termination;
 use millstream::runtime::local::one_shot;
-use millstream::runtime::{Reactor, TaskClass};
+use millstream::runtime::{Reactor as _, TaskClass};
 use millstream::server::node::{Report, Supervisor, seeds};
 use millstream_gates::load::{Addresses, Client, IN_FLIGHT, Load, RECORDS, SUBSCRIBERS};
 use millstream_gates::node;
@@ -93,23 +94,18 @@ fn counts() -> [u64; 3] {
     [Side::Node, Side::Machine, Side::Elsewhere].map(|side| COUNTS[side as usize].load(Ordering::Relaxed))
 }
 
-static READY: AtomicBool = AtomicBool::new(false);
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// How often the worker looks whether it is to stop.
-const LOOK: Duration = Duration::from_millis(50);
-
-struct Boss(Watched<GlommioRuntime>);
+struct Boss {
+    ready: SyncSender<()>,
+    stop: Termination,
+}
 
 impl Supervisor for Boss {
     fn ready(&self, _: &Report) {
-        READY.store(true, Ordering::Release);
+        self.ready.send(()).expect("somebody waits for it");
     }
 
     async fn stop(&self) {
-        while !STOP.load(Ordering::Acquire) {
-            self.0.sleep(LOOK).await;
-        }
+        self.stop.requested(1).await;
     }
 }
 
@@ -124,17 +120,18 @@ fn measure(load: Load) -> [f64; 3] {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory beside the program");
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
     let addresses = Addresses { native: free(), kinesis: free() };
-    READY.store(false, Ordering::Release);
-    STOP.store(false, Ordering::Release);
+    let (ready, is_ready) = sync_channel(1);
+    let stop = Termination::new();
     let options = node::options(dir.path().to_owned(), addresses, load);
     let workers = seeds::<Watched<GlommioRuntime>>(&options, 1).into_iter().map(|seed| {
+        let boss = Boss { ready: ready.clone(), stop: stop.clone() };
         move |rt: GlommioRuntime| {
             IS_WORKER.set(true);
             let watched = Watched(rt);
             async move {
                 // A task of its own, so that it is polled through the seam.
                 let (fill, ended) = one_shot();
-                let (rt, boss) = (watched.clone(), Boss(watched.clone()));
+                let rt = watched.clone();
                 watched.spawn(TaskClass::Latency, async move { fill.fill(seed.run(rt, boss).await) });
                 ended.wait().await.expect("it fills").expect("the node runs");
             }
@@ -143,10 +140,9 @@ fn measure(load: Load) -> [f64; 3] {
     let cpu = online_cpus().expect("a CPU")[0];
     let running = launch(&LaunchOptions { cpus: vec![cpu], ..LaunchOptions::default() }, workers.collect());
     let running = running.expect("a worker starts");
-    while !READY.load(Ordering::Acquire) {
-        assert!(!running[0].is_finished(), "the node did not start");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    // A node that fails lets go of its end.
+    drop(ready);
+    is_ready.recv().expect("the node starts");
     let (before, after) = run_unpinned(move |rt| async move {
         let mut client = Client::new(&rt, addresses, load).await;
         client.operate(WARM_UP).await;
@@ -161,7 +157,7 @@ fn measure(load: Load) -> [f64; 3] {
         (before, after)
     })
     .expect("a client");
-    STOP.store(true, Ordering::Release);
+    stop.request();
     for worker in running {
         worker.join().expect("a clean end");
     }

@@ -113,5 +113,26 @@ fn cold_reads_take_turns() {
     );
     assert!(ended, "somebody is stuck");
     assert!(were_full, "nobody had to wait");
+    // So do those who look for a time there: in a segment with more than the index says, nobody finds it without reading.
+    let arrival = shards[0].log().last_arrival();
+    let left = Rc::new(Cell::new(5));
+    for _ in 0..left.get() {
+        let (shard, left) = (Rc::clone(&shards[0]), Rc::clone(&left));
+        machine.sim.spawn(machine.host, async move {
+            let found = shard.log().seek_time(arrival).await.expect("the disk works");
+            assert_eq!(found, Offset(3));
+            left.set(left.get() - 1);
+        });
+    }
+    let mut least = 1 << 20;
+    let ended = machine.sim.run_until(
+        || {
+            least = least.min(node.workers[0].env().cold_room.free());
+            left.get() == 0
+        },
+        Duration::from_secs(60),
+    );
+    assert!(ended, "somebody is stuck");
+    assert_eq!(least, 0, "they took no memory, or not all of them did");
     assert_eq!(node.workers[0].env().cold_room.free(), 1 << 20, "all was given back");
 }

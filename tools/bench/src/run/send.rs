@@ -289,10 +289,8 @@ impl<D: Driver> Generator<D> {
         let state = Rc::clone(&self.state);
         let limit = u64::from(closed.in_flight);
         let mut since_wait = 0;
-        // Read once per turn: at a million records a second the clock would cost as much as the records. A turn takes some
-        // microseconds, which count as latency of the records that come late in it.
-        let mut now = now_ns();
         loop {
+            let now = now_ns();
             if now >= state.control.end_ns() {
                 break;
             }
@@ -302,20 +300,18 @@ impl<D: Driver> Generator<D> {
                 // A server that stopped answering must not keep the loop from its end.
                 let left = std::time::Duration::from_nanos(state.control.end_ns().saturating_sub(now));
                 let _ = tokio::time::timeout(left.min(std::time::Duration::from_millis(50)), room).await;
-                (since_wait, now) = (0, now_ns());
+                since_wait = 0;
                 continue;
             }
             if since_wait >= TURN_RECORDS {
                 tokio::task::yield_now().await;
-                (since_wait, now) = (0, now_ns());
+                since_wait = 0;
                 continue;
             }
             since_wait += 1;
             self.release(now, now).await;
             // There is no schedule to be back on.
-            if self.making_up_since.take().is_some() {
-                now = now_ns();
-            }
+            self.making_up_since = None;
         }
         self.producers.iter().for_each(Producer::flush);
         Ok(())
