@@ -129,6 +129,12 @@ impl<M> Segment<M> {
         self.end_pos = pos + len as u64;
     }
 
+    /// Takes note of a loss behind its last frame, in whichever file that is missed: readers look for losses where the
+    /// records before them are, and take its position for one in that file.
+    pub fn note_loss_behind(&mut self, gap: Gap) {
+        self.gaps.push(Gap { from_pos: FilePos(self.end_pos), ..gap });
+    }
+
     /// Whether it has any frame.
     pub const fn has_frames(&self) -> bool {
         self.first.index.0 < self.tip.index.0

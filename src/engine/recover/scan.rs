@@ -238,7 +238,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
                 self.see(Sight::Stop { segment: short, pos: at, stop: &stopped.stop, verdict: Verdict::Damage });
                 let gap = open_ended(&self.tip, at);
                 self.lost(Damage { segment: short, gap }, Some(stopped.stop));
-                segment.gaps.push(gap);
+                segment.note_loss_behind(gap);
                 segment.sealed = true;
                 self.keep(file, segment).await?;
                 return Ok(self.numbers.len());

@@ -109,8 +109,7 @@ impl<R: Runtime> Scan<'_, R> {
             self.lost(Damage { segment: number, gap }, None);
             self.tip = summary_tip(&summary);
             if let Some(last) = self.segments.back_mut() {
-                // Readers look for losses where the records before them are.
-                last.gaps.push(gap);
+                last.note_loss_behind(gap);
                 last.tip = self.tip;
                 last.sealed = true;
             }
