@@ -11,12 +11,17 @@ use crate::driver::Driver;
 use crate::node::Node;
 use crate::result::{Objective, Probe, RunResult, SCHEMA, Sweep};
 use crate::run::{self, Observer, Setup};
+use crate::stats::ABOVE_MIN;
+use crate::units::Time;
 
 /// Probes at most.
 const PROBES_MAX: u32 = 24;
 
 /// A probe has to acknowledge this share of its rate.
 const ACHIEVED_MIN: f64 = 0.99;
+
+/// For the sake of its percentile a probe is made longer than the workload says, up to so many times.
+const LONGER_MAX: u64 = 10;
 
 /// The search: rates tried, and what is left between the best and the worst.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +64,14 @@ impl Search {
     }
 }
 
+/// How long a probe at a rate has to be so that its percentile has enough samples above it, also where random times bring a few
+/// less than were to be expected.
+#[must_use]
+pub fn needed(percentile: f64, rate: f64) -> Time {
+    let samples = ABOVE_MIN as f64 / (1.0 - percentile / 100.0);
+    Time(((samples + 5.0 * samples.sqrt()) / rate * 1e9) as u64)
+}
+
 /// Why a run does not hold an objective at a rate; nothing if it does.
 #[must_use]
 pub fn missed(result: &RunResult, objective: &Objective, rate: f64) -> Vec<String> {
@@ -98,10 +111,25 @@ pub fn find_max<D: Driver>(
     ensure!(!setup.workload.is_closed(), "a closed loop has no rate to search for");
     ensure!(!setup.existing, "every probe needs a stream of its own");
     ensure!(precision > 0.0 && precision < 1.0, "the precision is a share between 0 and 1");
-    let mut search = Search::new(setup.workload.load.schedule.rate(), precision);
+    let first = setup.workload.load.schedule.rate();
+    let mut search = Search::new(first, precision);
     let mut probes = Vec::new();
+    let longest = Time(setup.workload.duration.0.saturating_mul(LONGER_MAX));
+    let percentile = objective.percentile;
+    ensure!(
+        needed(percentile, first) <= longest,
+        "{first:.0} records per second are too few for p{percentile}: {:.0} s would have to be measured; begin with a higher \
+         --rate, or give a longer --duration",
+        needed(percentile, first).0 as f64 / 1e9
+    );
     while let Some(rate) = search.next().filter(|_| probes.len() < PROBES_MAX as usize) {
+        let needed = needed(percentile, rate);
+        if needed > longest {
+            // Down here nothing could be said.
+            break;
+        }
         let mut workload = setup.workload.clone();
+        workload.duration = workload.duration.max(needed);
         workload.load.schedule = workload.load.schedule.at_rate(rate);
         let fresh = Setup::new(workload, setup.target.clone());
         let probe = Setup {
@@ -112,7 +140,10 @@ pub fn find_max<D: Driver>(
             calibrate: setup.calibrate && probes.is_empty(),
             ..setup.clone()
         };
-        observers.iter_mut().for_each(|observer| observer.note(&format!("trying {rate:.0} records per second")));
+        let seconds = probe.workload.duration.0 as f64 / 1e9;
+        observers
+            .iter_mut()
+            .for_each(|observer| observer.note(&format!("trying {rate:.0} records per second for {seconds:.0} s")));
         let run = run::run::<D>(&probe, node, interrupt, observers)?;
         if interrupt.load(Ordering::Relaxed) {
             break;
@@ -151,5 +182,14 @@ mod tests {
             assert!(probes <= PROBES_MAX, "{probes}");
         }
         assert_eq!(search(1_000.0, 0.1).0, None);
+    }
+
+    /// Goal: a probe is long enough for its percentile: 10,000 records and some for p99, 200 and some for the median.
+    #[test]
+    fn probes_are_long_enough() {
+        let seconds = |percentile, rate| needed(percentile, rate).0 as f64 / 1e9;
+        assert!((10.0..11.0).contains(&seconds(99.0, 1_000.0)), "{}", seconds(99.0, 1_000.0));
+        assert!((2.0..3.0).contains(&seconds(50.0, 100.0)));
+        assert!((99.0..102.0).contains(&seconds(99.99, 10_000.0)));
     }
 }

@@ -98,6 +98,8 @@ pub struct Ledger {
     first_producer: u32,
     /// Next number per producer and key.
     next: Vec<u64>,
+    /// Per producer and key, the number after the highest that was acknowledged.
+    acked_until: Vec<u64>,
     refused: Ranges,
     unknown: Ranges,
     /// Records acknowledged.
@@ -108,10 +110,12 @@ impl Ledger {
     /// The ledger of `producers` producers, numbered from `first_producer` on.
     #[must_use]
     pub fn new(first_producer: u32, producers: u32, keys: u32) -> Self {
+        let lanes = producers as usize * keys as usize;
         Self {
             keys,
             first_producer,
-            next: vec![0; producers as usize * keys as usize],
+            next: vec![0; lanes],
+            acked_until: vec![0; lanes],
             refused: Ranges::default(),
             unknown: Ranges::default(),
             acked: 0,
@@ -120,15 +124,41 @@ impl Ledger {
 
     /// The number of the next record of a producer and key.
     pub fn next(&mut self, producer: u32, key: u32) -> u64 {
-        let at = (producer - self.first_producer) as usize * self.keys as usize + key as usize;
+        let at = self.at(producer, key);
         let seq = self.next[at];
         self.next[at] += 1;
         seq
     }
 
-    /// Records were acknowledged.
-    pub fn acked(&mut self, records: u64) {
-        self.acked += records;
+    const fn at(&self, producer: u32, key: u32) -> usize {
+        (producer - self.first_producer) as usize * self.keys as usize + key as usize
+    }
+
+    /// A record was acknowledged.
+    pub fn acked(&mut self, producer: u32, key: u32, seq: u64) {
+        let at = self.at(producer, key);
+        self.acked_until[at] = self.acked_until[at].max(seq + 1);
+        self.acked += 1;
+    }
+
+    /// Every record was acknowledged.
+    pub fn all_acked(&mut self) {
+        self.acked_until.clone_from(&self.next);
+        self.acked = self.next.iter().sum();
+    }
+
+    /// Nobody waits for outcomes any more: of records without one nobody can tell whether they are or will be stored. Those of a
+    /// producer and key are acknowledged in their order, so these are the ones behind the last that was.
+    pub fn given_up(&mut self) {
+        let first = lane(self.first_producer, self.keys, 0);
+        for (at, (&until, &next)) in self.acked_until.iter().zip(&self.next).enumerate() {
+            let lane = first + at as u64;
+            let refused: Vec<_> = self.refused.of(lane).chain(self.unknown.of(lane)).collect();
+            let has_outcome = |seq: u64| refused.iter().any(|range| range.contains(&seq));
+            for seq in (until..next).filter(|seq| !has_outcome(*seq)) {
+                self.unknown.insert(lane, seq..seq + 1);
+            }
+        }
     }
 
     /// A record was certainly not stored.

@@ -66,7 +66,7 @@ pub(super) async fn write<D: Driver>(setup: &Setup, control: &Control, interrupt
     if let Some(failure) = failure.take() {
         return Err(anyhow::Error::from(failure).context("the backlog cannot be written"));
     }
-    ledger.acked(records);
+    ledger.all_acked();
     control.backlog_records.store(records, Ordering::Relaxed);
     Ok(ledger)
 }

@@ -146,7 +146,13 @@ pub(super) async fn run<D: Driver>(
     let slice = state.recorder.borrow_mut().take(times);
     let mut totals = state.totals.borrow().clone();
     totals.cpu_ns = state.recorder.borrow().cpu_ns;
-    let ledger = state.ledger.borrow().clone();
+    let ledger = {
+        let mut ledger = state.ledger.borrow_mut();
+        if state.in_flight.get() > 0 {
+            ledger.given_up();
+        }
+        ledger.clone()
+    };
     // The run may have been given up meanwhile.
     let _ = to.send((thread, Message::Slice(Box::new(slice))));
     let _ = to.send((thread, Message::Sent(Box::new(SendEnd { totals, ledger }))));
@@ -171,8 +177,10 @@ impl State {
     fn stored(&self, sents: &[Sent], now: u64) {
         let recorder = &mut *self.recorder.borrow_mut();
         let totals = &mut *self.totals.borrow_mut();
+        let ledger = &mut *self.ledger.borrow_mut();
         let within = self.control.is_measured(now);
         for sent in sents {
+            ledger.acked(sent.producer, sent.key, sent.seq);
             recorder.slice.acked += 1;
             recorder.slice.acked_bytes += u64::from(sent.bytes);
             if within {
@@ -188,7 +196,6 @@ impl State {
                 }
             }
         }
-        self.ledger.borrow_mut().acked(sents.len() as u64);
         self.control.event(Between::Acks, now);
     }
 

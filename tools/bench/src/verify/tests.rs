@@ -14,7 +14,7 @@ fn ledger(sent: u64) -> Ledger {
             }
         }
     }
-    ledger.acked(sent * 6);
+    ledger.all_acked();
     ledger
 }
 
@@ -137,6 +137,36 @@ fn failed_puts_are_no_losses() {
     let lied = without(&[]).finish(std::slice::from_ref(&ledger));
     assert_eq!((lied.lost, lied.stored_though_refused), (0, 3), "{lied:?}");
     assert!(!lied.is_good());
+}
+
+/// Goal: what has no outcome when the run ends is no loss, come or not; what was acknowledged before it is, and so is a refusal
+/// among them that was a lie.
+#[test]
+fn without_outcome_is_no_loss() {
+    let mut ledger = Ledger::new(0, 2, 3);
+    for seq in 0..50 {
+        assert_eq!(ledger.next(1, 2), seq);
+        if seq < 30 {
+            ledger.acked(1, 2, seq);
+        }
+    }
+    ledger.refused(1, 2, 33);
+    ledger.unknown(1, 2, 31);
+    ledger.given_up();
+    let read = |seqs: &[u64]| {
+        let mut reader = Reader::new(2, 3);
+        seqs.iter().for_each(|seq| reader.received(&tag(1, 2, *seq)));
+        reader.finish(std::slice::from_ref(&ledger))
+    };
+    let acked: Vec<u64> = (0..30).collect();
+    assert!(read(&acked).is_good(), "{:?}", read(&acked));
+    let some: Vec<u64> = (0..35).filter(|seq| *seq != 33).collect();
+    assert!(read(&some).is_good(), "{:?}", read(&some));
+    assert_eq!(read(&acked[..28]).lost, 2);
+    let lied: Vec<u64> = (0..40).collect();
+    assert_eq!((read(&lied).lost, read(&lied).stored_though_refused), (0, 1));
+    let found = Verification::new(std::slice::from_ref(&ledger), Vec::new());
+    assert_eq!((found.sent, found.acked, found.refused, found.unknown), (50, 30, 1, 19));
 }
 
 /// Goal: several threads' ledgers are held against one reader, each for its own producers.
