@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Result, ensure};
 
 use crate::driver::Driver;
+use crate::human;
 use crate::node::Node;
 use crate::result::{Objective, Probe, RunResult, SCHEMA, Sweep};
 use crate::run::{self, Observer, Setup};
 use crate::stats::ABOVE_MIN;
+use crate::summary::metric_name;
 use crate::units::Time;
 
 /// Probes at most.
@@ -81,11 +83,10 @@ pub fn missed(result: &RunResult, objective: &Objective, rate: f64) -> Vec<Strin
     match result.latency.get(objective.metric).percentile(objective.percentile) {
         None => missed.push(format!("too few samples for p{}", objective.percentile)),
         Some(ns) if ns > objective.ns_max => missed.push(format!(
-            "p{} of {:?} is {:.3} ms, above {:.3} ms",
+            "{} p{} is {}",
+            metric_name(objective.metric),
             objective.percentile,
-            objective.metric,
-            ns as f64 / 1e6,
-            objective.ns_max as f64 / 1e6
+            human::duration(ns)
         )),
         Some(_) => {}
     }
