@@ -23,7 +23,7 @@ use crate::log::recovery::{self, Beyond, Step, Stop, Verdict};
 use crate::log::tip::Tip;
 use crate::runtime::{File, Open, Runtime, Step as LeftOut};
 use crate::shard::producers::Producers;
-use crate::types::{FilePos, GroupId, Term, WallUs};
+use crate::types::{FilePos, FrameIndex, GroupId, Term, WallUs};
 
 /// Bytes per read while scanning, once there is much. The first read is small, for the many logs that hold little; each is twice as
 /// large as the one before.
@@ -168,8 +168,12 @@ impl<'a, R: Runtime> Scan<'a, R> {
         Ok(())
     }
 
-    /// Segments in which nothing of this log was found.
+    /// Segments in which nothing of this log was found. Not those that alone tell where it goes on: a log that forgets that begins
+    /// with offset 0 again.
     pub(super) fn unused(&self) -> Vec<SegmentNumber> {
+        if self.segments.is_empty() && self.tip != Tip::genesis(self.group) {
+            return Vec::new();
+        }
         let kept = |number: &SegmentNumber| self.segments.iter().any(|segment| segment.number == *number);
         self.numbers.iter().filter(|number| !kept(number)).copied().collect()
     }
@@ -224,6 +228,10 @@ impl<'a, R: Runtime> Scan<'a, R> {
                 continue;
             }
             let (beyond, resume) = self.look_beyond(at, &file, &stopped, len).await?;
+            // A segment is freed only once the next one has a durable frame: what the oldest that is left begins with was one.
+            let was_durable = self.trust == Trust::Oldest
+                && matches!(&stopped.stop, Stop::TornBody(header) if header.index > FrameIndex(0));
+            let beyond = if was_durable { Beyond::Proven } else { beyond };
             if let Some(Resume::Inside(later)) = resume
                 && beyond == Beyond::Proven
             {

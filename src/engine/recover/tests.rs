@@ -162,6 +162,36 @@ fn a_loss_in_the_next_file_hides_nothing_before_it() {
     }
 }
 
+/// Goal: the only frame of the oldest segment that retention left was durable when the one before it was freed. Its damage is told, at
+/// this start and the next, and not taken for a write that never finished, after which the log would begin with offset 0 again.
+#[test]
+fn the_oldest_frame_is_no_unfinished_write() {
+    let machine = Machine::new(12);
+    let node = machine.start();
+    let mut number = 0;
+    while !machine.names().contains(&"0000000001.seg".to_owned())
+        || !positions(&machine).iter().any(|(segment, ..)| *segment == 1)
+    {
+        put_all(&machine, &node, number..number + 1);
+        number += 1;
+    }
+    machine.kill(node);
+    let frames = positions(&machine);
+    let first = frames.iter().find(|(segment, _, header)| *segment == 1 && header.kind == Kind::Data).unwrap();
+    machine.remove("0000000000.seg");
+    machine.remove("0000000000.idx");
+    machine.flip("0000000001.seg", first.1 + 1_000);
+    for start in ["first", "second"] {
+        let node = machine.start();
+        let [Damage { segment: 1, gap }] = node.report.damage[..] else { panic!("{start}: {:?}", node.report.damage) };
+        assert_eq!((gap.from_offset, gap.to_offset), (first.2.base_offset, first.2.end_offset()), "{start} start");
+        assert_eq!(node.log.first_offset(), first.2.base_offset, "{start} start");
+        assert_eq!(node.log.marks().committed().offset, first.2.end_offset(), "{start} start");
+        assert_eq!(node.log.refusal(), Some(PutRefusal::Quarantined), "{start} start");
+        machine.kill(node);
+    }
+}
+
 /// Goal: padding holds nothing, so damage to it costs nothing: the flush behind it, the last one and without a word after it, stays.
 #[test]
 fn damaged_padding_costs_nothing() {
