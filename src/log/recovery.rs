@@ -11,6 +11,8 @@
 //! | an intact frame that does not follow (stale) | End | Cut | Damage |
 //! | the next frame's header, its body torn | Cut | Cut | Damage |
 //!
+//! With one exception, which the procedure knows of: the first frame of the oldest segment that retention left was durable.
+//!
 //! *End*: appending goes on here. *Cut*: what is beyond was never acknowledged; it is left behind, appending goes on in a
 //! new segment. *Damage*: nothing is cut; the shard is quarantined, frames beyond stay readable, the gap is reported.
 //!
