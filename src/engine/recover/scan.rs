@@ -56,6 +56,8 @@ pub(super) struct Scan<'a, R: Runtime> {
     strays: Vec<SegmentNumber>,
     trust: Trust,
     halted: bool,
+    /// The last segment with frames is cut short, and only later ones without any tell that nothing is missing.
+    proven_by_later: bool,
     /// Whether the table of producers is the one the log had here: it is from the first frame on, and behind an index.
     producers_known: bool,
     /// What may not be on the disk, in the segment that is being scanned.
@@ -137,6 +139,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
             strays,
             trust: if from_the_beginning { Trust::Chain } else { Trust::Oldest },
             halted: false,
+            proven_by_later: false,
             producers_known: from_the_beginning,
             doubt: Doubt::default(),
             hint_in_doubt: None,
@@ -168,10 +171,10 @@ impl<'a, R: Runtime> Scan<'a, R> {
         Ok(())
     }
 
-    /// Segments in which nothing of this log was found. Not those that alone tell where it goes on: a log that forgets that begins
-    /// with offset 0 again.
+    /// Segments in which nothing of this log was found. Not those that alone tell where it goes on, be it only by padding: a log that
+    /// forgets that begins with offset 0 again, or misses what never was.
     pub(super) fn unused(&self) -> Vec<SegmentNumber> {
-        if self.segments.is_empty() && self.tip != Tip::genesis(self.group) {
+        if self.proven_by_later || self.segments.is_empty() && self.tip != Tip::genesis(self.group) {
             return Vec::new();
         }
         let kept = |number: &SegmentNumber| self.segments.iter().any(|segment| segment.number == *number);
@@ -219,7 +222,10 @@ impl<'a, R: Runtime> Scan<'a, R> {
             }
             if let Some(next) = self.continues_in(at + 1).await? {
                 segment.sealed = true;
+                let has_frames = segment.has_frames();
                 self.keep(file, segment).await?;
+                // But for what follows, that would be a loss of nobody knows how much.
+                self.proven_by_later |= has_frames && missing::ends_short(&stopped, len, header.capacity);
                 return Ok(next);
             }
             if let Some(next) = self.continues_behind(&file, &stopped).await? {
@@ -572,6 +578,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
         if !segment.has_frames() {
             return Ok(());
         }
+        self.proven_by_later = false;
         match self.how {
             How::Open => {
                 // What a hint or a later segment covers was synced before that was written.

@@ -7,6 +7,7 @@
 //! - The newest segment has nothing behind it that could tell of it. But if it has an index, that one begins at the tip.
 
 use std::io;
+use std::ops::Deref;
 
 use super::{Damage, Scan, Stopped};
 use crate::engine::segments::summary_tip;
@@ -62,14 +63,7 @@ impl<R: Runtime> Scan<'_, R> {
         len: u64,
         capacity: u64,
     ) -> io::Result<Option<(SegmentNumber, FilePos)>> {
-        // The next flush begins on a block behind what is here: if that is beyond the file, too, it tells nothing.
-        let behind = match &stopped.stop {
-            Stop::TornBody(header) => stopped.pos + header.frame_bytes() as u64,
-            Stop::NoFrame(_) | Stop::Stranger(_) => stopped.pos,
-        };
-        let ends_here = matches!(stopped.stop, Stop::NoFrame(FrameError::Truncated { .. }))
-            || block_up(behind) + HEADER_BYTES as u64 > len;
-        if ends_here && (len < capacity || !is_capacity(capacity)) {
+        if ends_short(stopped, len, capacity) {
             return Ok(Some((self.numbers[at], FilePos(stopped.pos))));
         }
         for later in &self.numbers[at + 1..] {
@@ -116,6 +110,18 @@ impl<R: Runtime> Scan<'_, R> {
         }
         Ok(())
     }
+}
+
+/// Whether the row stops because the file ends, and the file is shorter than it was made.
+pub(super) fn ends_short<B: Deref<Target = [u8]>>(stopped: &Stopped<B>, len: u64, capacity: u64) -> bool {
+    // The next flush begins on a block behind what is here: if that is beyond the file, too, it tells nothing.
+    let behind = match &stopped.stop {
+        Stop::TornBody(header) => stopped.pos + header.frame_bytes() as u64,
+        Stop::NoFrame(_) | Stop::Stranger(_) => stopped.pos,
+    };
+    let ends_here = matches!(stopped.stop, Stop::NoFrame(FrameError::Truncated { .. }))
+        || block_up(behind) + HEADER_BYTES as u64 > len;
+    ends_here && (len < capacity || !is_capacity(capacity))
 }
 
 /// Whether a whole segment can have this length.
