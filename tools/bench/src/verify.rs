@@ -153,10 +153,10 @@ impl Ledger {
         let first = lane(self.first_producer, self.keys, 0);
         for (at, (&until, &next)) in self.acked_until.iter().zip(&self.next).enumerate() {
             let lane = first + at as u64;
-            let refused: Vec<_> = self.refused.of(lane).chain(self.unknown.of(lane)).collect();
-            let has_outcome = |seq: u64| refused.iter().any(|range| range.contains(&seq));
-            for seq in (until..next).filter(|seq| !has_outcome(*seq)) {
-                self.unknown.insert(lane, seq..seq + 1);
+            for seq in until..next {
+                if !self.refused.contains(lane, seq) && !self.unknown.contains(lane, seq) {
+                    self.unknown.insert(lane, seq..seq + 1);
+                }
             }
         }
     }
