@@ -256,8 +256,10 @@ pub async fn examine<R: Runtime>(
 ) -> Result<Examined<R::Map>, RecoverError> {
     let mut listed = list(rt, dir).await?;
     let stray_indexes = listed.stray_indexes();
+    let all = listed.segments.len();
     listed.segments.retain(|number| from.is_none_or(|from| *number >= from));
     let mut scan = Scan::new(rt.clone(), group, dir, &listed, How::Look { depth, see });
+    scan.begins_inside = listed.segments.len() < all;
     scan.run().await.map_err(|error| RecoverError::Io { dir: dir.to_path_buf(), error })?;
     let unused = scan.unused();
     let mut tables = scan.tables.into_iter();

@@ -55,6 +55,8 @@ pub(super) struct Scan<'a, R: Runtime> {
     /// Numbers of indexes that have no segment.
     strays: Vec<SegmentNumber>,
     trust: Trust,
+    /// Whether there are segments before the first that is looked at.
+    pub(super) begins_inside: bool,
     halted: bool,
     /// The last segment with frames is cut short, and only later ones without any tell that nothing is missing.
     proven_by_later: bool,
@@ -138,6 +140,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
             numbers,
             strays,
             trust: if from_the_beginning { Trust::Chain } else { Trust::Oldest },
+            begins_inside: false,
             halted: false,
             proven_by_later: false,
             producers_known: from_the_beginning,
@@ -236,6 +239,7 @@ impl<'a, R: Runtime> Scan<'a, R> {
             let (beyond, resume) = self.look_beyond(at, &file, &stopped, len).await?;
             // A segment is freed only once the next one has a durable frame: what the oldest that is left begins with was one.
             let was_durable = self.trust == Trust::Oldest
+                && !self.begins_inside
                 && matches!(&stopped.stop, Stop::TornBody(header) if header.index > FrameIndex(0));
             let beyond = if was_durable { Beyond::Proven } else { beyond };
             if let Some(Resume::Inside(later)) = resume

@@ -178,9 +178,18 @@ fn the_oldest_frame_is_no_unfinished_write() {
     machine.kill(node);
     let frames = positions(&machine);
     let first = frames.iter().find(|(segment, _, header)| *segment == 1 && header.kind == Kind::Data).unwrap();
+    machine.flip("0000000001.seg", first.1 + 1_000);
+    // While the one before it is there, it may be an unfinished write, from wherever one begins to look.
+    for from in [None, Some(1)] {
+        let rt = machine.sim.runtime(machine.host);
+        let mut quiet = |_: Sight<'_>| Flow::Continue(());
+        let dir = log_dir();
+        let look = examine(&rt, GROUP, &dir, Depth::Everything, from, &mut quiet);
+        let report = machine.sim.block_on(look).expect("the log is there").report;
+        assert_eq!((report.cut, report.damage), (true, vec![]), "from {from:?}");
+    }
     machine.remove("0000000000.seg");
     machine.remove("0000000000.idx");
-    machine.flip("0000000001.seg", first.1 + 1_000);
     for start in ["first", "second"] {
         let node = machine.start();
         let [Damage { segment: 1, gap }] = node.report.damage[..] else { panic!("{start}: {:?}", node.report.damage) };

@@ -123,6 +123,12 @@ fn searches_end() {
     assert_eq!(sweep.best_rate, None);
     assert_eq!(sweep.probes.first().map(|probe| probe.rate), Some(400.0));
     assert!(sweep.probes.iter().all(|probe| !probe.missed.is_empty()));
+    // Each was as long as its median needed; the next one down would have needed more than ten times what was asked for.
+    assert!(sweep.probes.iter().all(|probe| !probe.missed[0].contains("too few samples")), "{:?}", sweep.probes);
+    assert_eq!(sweep.probes.last().map(|probe| probe.rate), Some(100.0));
+    let rare = Objective { percentile: 99.9, ..impossible };
+    let error = find_max::<NativeDriver>(&setup, rare, 0.5, Some(&node), &interrupt, &mut []).unwrap_err();
+    assert!(error.to_string().contains("400 records per second are too few for p99.9"), "{error}");
 }
 
 /// Goal: the command says what it found by its exit code and its JSON, and a node that is not there is an error.
